@@ -1,0 +1,1 @@
+"""Who may see what: principals, mirrored source permissions, row filters, masks."""

@@ -1,0 +1,1 @@
+"""DuckDB, one file per tenant: the only SQL text of the project."""

@@ -1,0 +1,1 @@
+"""What a tenant has: the objects and fields that discovery found, and how they map."""

@@ -1,0 +1,1 @@
+"""Who may speak to a provider: OAuth, tokens, vault."""

@@ -1,0 +1,86 @@
+"""connector.yaml as a frozen model: identity, hosts, auth, limits and capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SettingSpec(_Closed):
+    """One value that a tenant's connection gives, such as a subdomain."""
+
+    title: str
+    pattern: str
+    example: str
+
+
+class AuthorizationCode(_Closed):
+    """OAuth 2.0 authorization code with PKCE (S256 always) and refresh."""
+
+    flow: Literal["authorization_code"] = "authorization_code"
+    authorize_url: str
+    token_url: str
+    revoke_url: str = ""
+    scopes: tuple[str, ...]
+    token_body: Literal["form", "json"] = "form"  # noqa: S105 - not a secret
+    refresh_rotates: bool = False
+
+
+class ClientAssertion(_Closed):
+    """OAuth 2.0 client credentials with a signed assertion (RFC 7523)."""
+
+    flow: Literal["client_assertion"] = "client_assertion"
+    token_url: str
+    scopes: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    assertion_lifetime_s: int = 300
+
+
+Auth = Annotated[AuthorizationCode | ClientAssertion, Field(discriminator="flow")]
+
+
+class Limits(_Closed):
+    """What the provider allows, as far as a client can respect it beforehand."""
+
+    concurrency_max: int = 5
+    page_size: int = 1000
+    overlap_s: int = 120
+    pages_max: int = 10_000
+
+
+class Capabilities(_Closed):
+    """What this connector does today, stated honestly."""
+
+    read: bool = True
+    incremental: bool = True
+    deletes: bool = False
+    permissions: bool = False
+    write: bool = False
+    events: bool = False
+
+
+class Manifest(_Closed):
+    """A connector's declaration.
+
+    URLs hold `{setting}` placeholders filled from the connection's settings. `hosts` are patterns
+    that every URL of the connector must match once filled in.
+    """
+
+    provider: str
+    name: str
+    description: str
+    category: Literal["crm", "erp", "helpdesk", "marketing", "calls"]
+    docs_url: str
+    base_url: str
+    hosts: tuple[str, ...]
+    settings: Mapping[str, SettingSpec] = Field(default_factory=dict)
+    auth: Auth
+    limits: Limits = Limits()
+    capabilities: Capabilities = Capabilities()
+    headers: Mapping[str, str] = Field(default_factory=dict)

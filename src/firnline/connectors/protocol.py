@@ -1,0 +1,213 @@
+"""What a connector is: a description of how to speak to one provider.
+
+A connector has no I/O, sleep, retry, token or tenant: it builds requests and parses answers. The
+engine (transport, sync, connections) sends, retries, authorises and stores. Conversations that
+need several answers (discovery, identity) are generators: they yield batches of requests that may
+run at the same time and receive the responses in the same order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import orjson
+
+from firnline.access.model import PermissionRows, Person, SourceAccess
+from firnline.catalog.model import Catalog, ObjectInfo
+
+if TYPE_CHECKING:
+    from firnline.connectors.manifest import Manifest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to the provider, without its authorisation.
+
+    `path` is a path on the connection's base URL, or an absolute URL that the provider gave (a
+    next-page link): the transport refuses one whose origin is not the connection's.
+    `repeatable` says that sending it twice changes nothing at the provider.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    form: Mapping[str, str] | None = None
+    repeatable: bool = True
+
+    @classmethod
+    def get(cls, path: str, *, headers: Mapping[str, str] | None = None, **params: str) -> Request:
+        """Return a GET; keyword arguments become the query string."""
+        return cls("GET", path, params=params, headers=headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer, whole and decoded; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """Return the parsed body; raises ValueError when it is not JSON."""
+        return orjson.loads(self.content)
+
+    def text(self) -> str:
+        """Return the body as text, undecodable bytes replaced."""
+        return self.content.decode("utf-8", "replace")
+
+
+class Grounds(StrEnum):
+    """Why a call failed, in the words the engine acts on."""
+
+    RATE_LIMITED = "rate_limited"  # wait, then again
+    UNAVAILABLE = "unavailable"  # the provider's trouble: again with backoff
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - refresh once, then again
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a person must reconnect
+    SCOPE_MISSING = "scope_missing"  # the token may not do this
+    FORBIDDEN = "forbidden"  # the person may not do this
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    INVALID = "invalid"  # our request is wrong: never again as it is
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a refused call means. `message` is the provider's text, without secrets."""
+
+    grounds: Grounds
+    message: str = ""
+    code: str = ""
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose token this is: shown to the person who connects, and kept on the connection."""
+
+    account: str
+    account_name: str
+    user_key: str
+    user_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadQuery:
+    """One page to read.
+
+    `fields` are names of `object`. `since` is the checkpoint of the last completed page run (None:
+    from the beginning); `page` is the token that the previous page of this run gave (None: first).
+    `now` is the wall time, for connectors that must bound a window.
+    """
+
+    object: ObjectInfo
+    fields: tuple[str, ...]
+    since: str | None
+    page: str | None
+    page_size: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records of one answer.
+
+    `records` map field names to JSON values; normalising them to the catalog's types is the
+    engine's. `deleted` are keys of records that are gone. `next_page` is an opaque token, None at
+    the end of the run. `checkpoint` is where a later incremental read may start so that nothing
+    after this page is missed; it is stored in the same transaction as the records.
+    """
+
+    records: Sequence[Mapping[str, Any]]
+    next_page: str | None = None
+    checkpoint: str | None = None
+    deleted: Sequence[str] = ()
+
+
+Steps = Generator[Sequence[Request], Sequence[Response], T]
+
+
+class Connector(ABC):
+    """One provider. Stateless: the same instance serves every tenant.
+
+    `settings` in each method are the connection's own (account, subdomain...), as declared under
+    `settings` in connector.yaml and given in the tenant's YAML.
+    """
+
+    provider: ClassVar[str]
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+
+    @abstractmethod
+    def identify(self, settings: Mapping[str, str]) -> Steps[Identity]:
+        """Find out whose token the connection holds."""
+
+    @abstractmethod
+    def discover(self, settings: Mapping[str, str]) -> Steps[Catalog]:
+        """Find the objects and fields, custom ones included.
+
+        Raises what `expect` raises when an answer is not a success.
+        """
+
+    @abstractmethod
+    def build_read(self, query: ReadQuery) -> Request:
+        """Return the request for one page, in a total order that survives equal timestamps."""
+
+    @abstractmethod
+    def parse_page(self, query: ReadQuery, response: Response) -> Page:
+        """Return the records of a successful answer to `build_read(query)`."""
+
+    def build_deletes(self, query: ReadQuery) -> Request | None:
+        """Return the request for a page of deleted keys, None when reads show deletions."""
+        return None
+
+    def parse_deletes(self, query: ReadQuery, response: Response) -> Page:
+        """Return the deleted keys of a successful answer to `build_deletes(query)`."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def classify(self, response: Response) -> Verdict:
+        """Say what an answer outside 200..299 (or an error inside a 200) means."""
+
+    def refused(self, response: Response) -> bool:
+        """Say whether an answer is a refusal; override where errors hide in a 200."""
+        return not 200 <= response.status < 300
+
+    @abstractmethod
+    def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
+        """Return what `person` may read, from the cached permission records.
+
+        Pure: the same rows give the same answer. A person whom no active user matches has no
+        rights. An object without a stated right is denied.
+        """
+
+    def token_request_extras(self, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Return provider-specific parameters for the token endpoint."""
+        return {}
+
+
+class ProviderRefusal(Exception):
+    """A step of a conversation was refused; the engine turns it into a typed error."""
+
+    def __init__(self, request: Request, response: Response) -> None:
+        super().__init__(f"{request.method} {request.path} answered {response.status}")
+        self.request = request
+        self.response = response
+
+
+def expect(connector: Connector, request: Request, response: Response) -> Any:
+    """Return the JSON of a successful answer; raise `ProviderRefusal` otherwise."""
+    if connector.refused(response):
+        raise ProviderRefusal(request, response)
+    return response.json()

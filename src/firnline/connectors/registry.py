@@ -1,0 +1,127 @@
+"""Finds connectors: a folder with connector.yaml and connector.py is all it takes.
+
+Looked up in the repository's `connectors/` when running from a checkout, in the installed wheel
+otherwise, and in every directory of the FIRNLINE_CONNECTORS path.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import yaml
+from pydantic import ValidationError
+
+from firnline.connectors.manifest import Manifest
+from firnline.connectors.protocol import Connector
+from firnline.errors import FirnlineError, UsageError
+
+
+class UnknownProviderError(UsageError):
+    """No connector folder answers to that provider name."""
+
+    code = "unknown_provider"
+
+    def __init__(self, provider: str, known: list[str]) -> None:
+        super().__init__(
+            f"there is no connector for provider {provider!r}",
+            hint=f"Known providers: {', '.join(sorted(known)) or 'none'}.",
+        )
+
+
+class ConnectorError(FirnlineError):
+    """A connector folder is broken: unreadable manifest, or no Connector class in it."""
+
+    code = "connector_broken"
+    exit_code = 2
+
+
+def connector_roots() -> list[Path]:
+    """Return the directories that hold connector folders, the nearest first."""
+    package = Path(__file__).resolve().parents[1]
+    checkout = package.parents[1] / "connectors"
+    bundled = package / "_bundled" / "connectors"
+    extra = [Path(part) for part in os.environ.get("FIRNLINE_CONNECTORS", "").split(":") if part]
+    own = checkout if (package.parents[1] / "pyproject.toml").is_file() else bundled
+    return [*extra, own]
+
+
+def bundled_schema_dir() -> Path:
+    """Return the directory of the generated JSON Schemas."""
+    root = connector_roots()[-1]
+    return root.parent / "schema"
+
+
+def connector_folders() -> Mapping[str, Path]:
+    """Return the folder of each provider, by provider name."""
+    found: dict[str, Path] = {}
+    for root in connector_roots():
+        for declared in sorted(root.glob("*/connector.yaml")):
+            found.setdefault(declared.parent.name, declared.parent)
+    return found
+
+
+def _load(folder: Path, name: str) -> ModuleType:
+    """Import `folder/name.py` as firnline_connectors.<provider>.<name>, once."""
+    qualified = f"firnline_connectors.{folder.name}.{name}"
+    if qualified in sys.modules:
+        return sys.modules[qualified]
+    spec = importlib.util.spec_from_file_location(qualified, folder / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise ConnectorError(f"{folder.name}/{name}.py cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[qualified] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _folder(provider: str) -> Path:
+    folders = connector_folders()
+    if provider not in folders:
+        raise UnknownProviderError(provider, list(folders))
+    return folders[provider]
+
+
+@cache
+def load_manifest(provider: str) -> Manifest:
+    """Return the validated connector.yaml of `provider`."""
+    declared = _folder(provider) / "connector.yaml"
+    try:
+        manifest = Manifest.model_validate(yaml.safe_load(declared.read_text("utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise ConnectorError(f"{provider}/connector.yaml is not valid: {error}") from error
+    if manifest.provider != provider:
+        raise ConnectorError(f"{provider}/connector.yaml names provider {manifest.provider!r}")
+    return manifest
+
+
+@cache
+def load_connector(provider: str) -> Connector:
+    """Return the connector of `provider`; raises UnknownProviderError or ConnectorError."""
+    module = _load(_folder(provider), "connector")
+    classes = [
+        found
+        for found in vars(module).values()
+        if isinstance(found, type)
+        and issubclass(found, Connector)
+        and found.__module__ == module.__name__
+    ]
+    if len(classes) != 1 or classes[0].provider != provider:
+        raise ConnectorError(f"{provider}/connector.py must hold one Connector for {provider!r}")
+    return classes[0](load_manifest(provider))
+
+
+def load_sandbox_module(provider: str) -> ModuleType:
+    """Return the sandbox module of `provider` (its `create` builds the sandbox)."""
+    return _load(_folder(provider), "sandbox")
+
+
+def registered() -> Iterator[Connector]:
+    """Yield every registered connector, in order of name."""
+    for provider in sorted(connector_folders()):
+        yield load_connector(provider)

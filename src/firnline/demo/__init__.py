@@ -1,0 +1,1 @@
+"""The demo: two tenants, three systems, one question."""

@@ -1,0 +1,1 @@
+"""Runs the providers' sandboxes: real HTTP servers with seeded tenants and switchable faults."""

@@ -1,0 +1,48 @@
+"""Settings of one installation, from the environment (`FIRNLINE_*`) or a `.env` file.
+
+Nothing here is a tenant's. Secrets are `SecretStr` and never printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where things lie and who is trusted.
+
+    `home` holds caches, state and keys. `routes` send a vendor origin to a loopback address
+    instead (sandboxes, tests): {"https://acme.zendesk.com": "http://127.0.0.1:9001"}; only loopback
+    targets are accepted. `jwt_keys` is a JWK Set of public keys that sign bearer tokens;
+    `jwt_issuer` and `jwt_audience` must match exactly. `vault_key` is 32 bytes, base64url: it
+    encrypts tokens at rest; when absent `home/vault.key` is made once, readable by the owner only.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FIRNLINE_", env_file=".env", extra="ignore")
+
+    home: Path = Path(".firnline")
+    database_url: str = ""  # empty: SQLite in home
+    vault_key: SecretStr | None = None
+    jwt_keys: Mapping[str, Any] = Field(default_factory=dict)
+    jwt_issuer: str = "firnline"
+    jwt_audience: str = "firnline"
+    routes: Mapping[str, str] = Field(default_factory=dict)
+    development: bool = False  # development sign-in and GraphiQL; never in production
+    public_url: str = "http://127.0.0.1:8080"
+    request_deadline_s: float = 10.0
+    provider_deadline_s: float = 30.0
+    duckdb_memory: str = "1GB"
+    duckdb_threads: int = 2
+
+    @field_validator("routes")
+    @classmethod
+    def _only_loopback(cls, routes: Mapping[str, str]) -> Mapping[str, str]:
+        for target in routes.values():
+            if not target.startswith(("http://127.0.0.1:", "http://[::1]:")):
+                raise ValueError("routes may only lead to loopback addresses")
+        return routes

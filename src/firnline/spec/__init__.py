@@ -1,0 +1,1 @@
+"""What the builder declared: YAML -> frozen models."""

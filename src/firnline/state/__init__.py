@@ -1,0 +1,1 @@
+"""Durable facts about tenants: connections, catalogs, operations (SQLAlchemy)."""
