@@ -32,7 +32,7 @@ class Person:
 
     CRM: everyone sits in the role hierarchy under `manager`. `admin` sees all; `executive` has
     View All on deals; `manager` and `rep` see what they and those below them own, and what is
-    shared with them; `contractor` is a rep without field access to money (amounts) and without invoices.
+    shared with them; `contractor` is a rep without field access to money and without invoices.
     Helpdesk: `group_agent` sees tickets of `groups`, `assigned_agent` only their own, `end_user`
     nothing by the agents' API. ERP: `subsidiary_sales` sees only `subsidiaries`, `receivables` sees
     invoices and customers but not their credit limits.
