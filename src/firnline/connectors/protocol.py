@@ -192,6 +192,13 @@ class Connector(ABC):
         rights. An object without a stated right is denied.
         """
 
+    def derived_settings(self, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Return `settings` plus placeholders computed from them (a host label from an account).
+
+        The engine fills the manifest's URLs and hosts from the answer.
+        """
+        return settings
+
     def token_request_extras(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Return provider-specific parameters for the token endpoint."""
         return {}

@@ -6,7 +6,7 @@ otherwise, and in every directory of the FIRNLINE_CONNECTORS path.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -66,18 +66,32 @@ def connector_folders() -> Mapping[str, Path]:
     return found
 
 
+def _package(folder: Path) -> str:
+    """Register `folder` as package firnline_connectors.<provider>; return that name.
+
+    A package, so that a connector split over several modules imports its siblings the plain way
+    (`from .suiteql import parse`), wherever the folder lies.
+    """
+    root = "firnline_connectors"
+    qualified = f"{root}.{folder.name}"
+    for name, paths in ((root, []), (qualified, [str(folder)])):
+        if name not in sys.modules:
+            package = ModuleType(name)
+            package.__path__ = paths
+            sys.modules[name] = package
+    return qualified
+
+
 def _load(folder: Path, name: str) -> ModuleType:
     """Import `folder/name.py` as firnline_connectors.<provider>.<name>, once."""
-    qualified = f"firnline_connectors.{folder.name}.{name}"
-    if qualified in sys.modules:
-        return sys.modules[qualified]
-    spec = importlib.util.spec_from_file_location(qualified, folder / f"{name}.py")
-    if spec is None or spec.loader is None:
-        raise ConnectorError(f"{folder.name}/{name}.py cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[qualified] = module
-    spec.loader.exec_module(module)
-    return module
+    if not (folder / f"{name}.py").is_file():
+        raise ConnectorError(f"{folder.name}/{name}.py does not exist")
+    return importlib.import_module(f"{_package(folder)}.{name}")
+
+
+def load_module(provider: str, name: str) -> ModuleType:
+    """Return module `name` of the folder of `provider`."""
+    return _load(_folder(provider), name)
 
 
 def _folder(provider: str) -> Path:
