@@ -2,7 +2,7 @@
 
 `spec.load` reads them with file, line and column on every error; `spec.check` adds what a single
 model cannot see (relations, cycles, overrides that widen). Sync, catalog.mapping, access and graph
-read them.
+read them. The docstring under an attribute is its description in the JSON Schemas.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    Tag,
+)
+from pydantic_core import CoreSchema
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,62}$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
@@ -36,158 +46,280 @@ BuilderType = Literal[
 class Closed(BaseModel):
     """Base of the spec models: unknown keys are errors, nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 Scalar = str | int | float | bool
 
 
 class FromField(Closed):
-    """Read a field; `values` renames stored values, `otherwise` stands for unlisted ones.
-
-    Without `otherwise` a value that `values` does not list becomes null; "keep" keeps it.
-    """
+    """Read a field; `values` renames stored values, `otherwise` stands for unlisted ones."""
 
     from_: SourcePath = Field(alias="from")
+    """The provider's field, or a path to one through at most three references."""
+
     values: Mapping[str, Scalar] = Field(default_factory=dict)
+    """Stored value -> the builder's value. Empty: every value is taken as it is stored."""
+
     otherwise: Scalar | None = None
+    """Stands for values that `values` does not list: null when absent; "keep" keeps them."""
 
 
 class FromTags(Closed):
     """Read a list field: the first listed element that the list holds decides."""
 
     tags: SourcePath
-    values: Mapping[str, Scalar]
+    """The provider's list field."""
+
+    values: Mapping[str, Scalar] = Field(min_length=1)
+    """Element -> the builder's value, in order of precedence."""
+
     otherwise: Scalar | None = None
+    """Stands for lists that hold none of the elements."""
 
 
 class When(Closed):
-    """True where every condition holds: source path -> {operator: value}."""
+    """True where every condition holds, false elsewhere."""
 
-    when: Mapping[SourcePath, Mapping[str, Any]]
+    when: Mapping[SourcePath, Mapping[str, Any]] = Field(min_length=1)
+    """Source path -> {operator: value}."""
 
 
 class Constant(Closed):
     """The same value for every record."""
 
     constant: Scalar
+    """The value."""
 
 
 class FirstOf(Closed):
     """The first source that is not null."""
 
     first_of: tuple[SourcePath, ...] = Field(min_length=1)
+    """Source paths, in order of preference."""
+
+
+_KINDS: Mapping[str, type[Closed]] = {
+    "from": FromField,
+    "tags": FromTags,
+    "when": When,
+    "constant": Constant,
+    "first_of": FirstOf,
+}
+
+
+def _kind(value: Any) -> str | None:
+    """Return the tag of the mapping kind that `value` has the key of, or is."""
+    for key, kind in _KINDS.items():
+        if isinstance(value, kind) or (isinstance(value, Mapping) and key in value):
+            return f"<{key}>"
+    return None
 
 
 def _shorthand(value: Any) -> Any:
     return {"from": value} if isinstance(value, str) else value
 
 
+class _ShorthandSchema:
+    """Tells the JSON Schema that a bare string is a field mapping, too."""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        path = {
+            "type": "string",
+            "pattern": r"^[^\s.]+(\.[^\s.]+){0,3}$",
+            "description": "The provider's field, taken as it is stored.",
+        }
+        return {"anyOf": [path, *handler(core)["oneOf"]]}
+
+
 FieldMapping = Annotated[
-    FromField | FromTags | When | Constant | FirstOf, BeforeValidator(_shorthand)
+    Annotated[FromField, Tag("<from>")]
+    | Annotated[FromTags, Tag("<tags>")]
+    | Annotated[When, Tag("<when>")]
+    | Annotated[Constant, Tag("<constant>")]
+    | Annotated[FirstOf, Tag("<first_of>")],
+    Discriminator(_kind),
+    BeforeValidator(_shorthand),
+    _ShorthandSchema(),
 ]
 
 
 class FieldSpec(Closed):
-    """One field of a builder's object. `values` are the words of an enum."""
+    """One field of a builder's object."""
 
     type: BuilderType
+    """What the field holds, whatever the provider stores."""
+
     description: str = ""
+    """Shown in the GraphQL schema."""
+
     values: tuple[str, ...] = ()
+    """The words of an enum."""
 
 
 class RelationSpec(Closed):
-    """A way from one object to another: own field -> field of `to`, inside or across providers."""
+    """A way from one object to another, inside one provider or across two."""
 
     to: ObjectName
+    """The object at the other end."""
+
     many: bool = False
+    """Whether one record leads to a list of records."""
+
     on: Mapping[FieldName, FieldName] = Field(min_length=1, max_length=1)
+    """Own field -> field of `to` that equals it."""
+
     description: str = ""
+    """Shown in the GraphQL schema."""
 
 
 class SourceSpec(Closed):
     """Where an object's records come from at one provider, and which of them count."""
 
     object: str = Field(min_length=1)
+    """The provider's object."""
+
     where: Mapping[SourcePath, Mapping[str, Any]] = Field(default_factory=dict)
+    """Only records that meet every condition count: source path -> {operator: value}."""
+
     fields: Mapping[FieldName, FieldMapping] = Field(default_factory=dict)
+    """Builder's field -> where it comes from."""
 
 
 class ObjectSpec(Closed):
-    """One of the builder's objects. `sources` are default mappings by provider."""
+    """One of the builder's objects."""
 
     description: str = ""
+    """Shown in the GraphQL schema."""
+
     key: FieldName = "id"
+    """The field that identifies a record."""
+
     plural: Name | None = None
+    """The GraphQL list field; made from the object's name when absent."""
+
     fields: Mapping[FieldName, FieldSpec] = Field(min_length=1)
+    """The object's fields."""
+
     relations: Mapping[FieldName, RelationSpec] = Field(default_factory=dict)
+    """Ways to other objects."""
+
     sources: Mapping[str, SourceSpec] = Field(default_factory=dict)
+    """Default mappings, by provider."""
 
 
 class SyncObjects(Closed):
     """Which of a provider's objects are synced: glob patterns on names."""
 
     include: tuple[str, ...] = ("*",)
+    """Patterns of objects to sync."""
+
     exclude: tuple[str, ...] = ()
+    """Patterns of objects to leave out; they win over `include`."""
 
 
 class SyncSpec(Closed):
     """How the cache is filled."""
 
     every: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(m|h|d)$")] = "15m"
-    objects: Mapping[str, SyncObjects] = Field(default_factory=dict)  # by provider
+    """The pause between incremental syncs, in minutes, hours or days."""
+
+    objects: Mapping[str, SyncObjects] = Field(default_factory=dict)
+    """Which objects are synced, by provider; all that discovery finds when absent."""
 
 
 class ObjectPolicy(Closed):
-    """`mirror`: what the source shows the person, minus `hide`; `deny`: nothing."""
+    """Who sees an object."""
 
     mode: Literal["mirror", "deny"] = "deny"
+    """`mirror`: what the source shows the person, minus `hide`; `deny`: nothing."""
+
     hide: tuple[str, ...] = ()
+    """Fields that nobody sees, whatever the source allows."""
 
 
 class AccessSpec(Closed):
     """The builder's policy. An object that is neither named nor matched by "*" is denied."""
 
     objects: Mapping[str, ObjectPolicy] = Field(default_factory=dict)
+    """The builder's objects, by name; "*" stands for those not named."""
+
     providers: Mapping[str, Mapping[str, ObjectPolicy]] = Field(default_factory=dict)
+    """Provider -> the provider's own objects, by name; "*" stands for those not named."""
 
 
 class IntegrationSpec(Closed):
     """firnline.yaml: what the builder ships to every tenant."""
 
     version: Literal[1]
+    """The version of this file format."""
+
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    """The integration's name."""
+
     description: str = ""
+    """What the integration is for."""
+
     objects: Mapping[ObjectName, ObjectSpec] = Field(min_length=1)
+    """The builder's objects."""
+
     sync: SyncSpec = SyncSpec()
+    """How the cache is filled."""
+
     access: AccessSpec
+    """Who sees what; the default is nothing."""
 
 
 class ConnectionSpec(Closed):
-    """One of the tenant's systems. `settings` are those that the connector declares."""
+    """One of the tenant's systems."""
 
     provider: str
+    """A connector's name, such as salesforce."""
+
     settings: Mapping[str, str] = Field(default_factory=dict)
+    """The settings that the connector declares, such as a subdomain."""
 
 
 class TenantMapping(Closed):
     """How this tenant differs: another source object, other fields, other values."""
 
     connection: str | None = None
+    """The connection that the object comes from; the first with a default source when absent."""
+
     object: str | None = None
+    """The provider's object. Another than the default's leaves the default's fields behind."""
+
     where: Mapping[SourcePath, Mapping[str, Any]] | None = None
-    fields: Mapping[FieldName, FieldMapping] = Field(default_factory=dict)
+    """Replaces the default's conditions as a whole."""
+
+    fields: Mapping[FieldName, FieldMapping | None] = Field(default_factory=dict)
+    """Replaces the default field by field; null leaves a field without a source."""
 
 
 class TenantSpec(Closed):
     """tenants/<tenant>.yaml. Access overrides may narrow, never widen."""
 
     tenant: TenantName
+    """The tenant's name, which is also the file's."""
+
     name: str = ""
+    """What people call the tenant."""
+
     connections: Mapping[Name, ConnectionSpec] = Field(min_length=1)
+    """The tenant's systems."""
+
     mappings: Mapping[ObjectName, TenantMapping] = Field(default_factory=dict)
+    """Where the tenant's systems differ from the defaults, by the builder's object."""
+
     access: AccessSpec = AccessSpec()
+    """Narrows the integration's policy."""
+
     sync: SyncSpec | None = None
+    """Replaces the integration's sync settings where it says something."""
 
 
 class Project(BaseModel):

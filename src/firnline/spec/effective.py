@@ -1,0 +1,149 @@
+"""What holds for one tenant: the integration's defaults with the tenant's differences applied.
+
+Takes checked models; catalog.mapping, sync, access and graph receive the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from firnline.errors import UnknownTenantError
+from firnline.spec.model import (
+    AccessSpec,
+    FieldMapping,
+    IntegrationSpec,
+    ObjectPolicy,
+    ObjectSpec,
+    Project,
+    SourceSpec,
+    SyncSpec,
+    TenantMapping,
+    TenantSpec,
+)
+
+ANY = "*"
+_NOTHING = ObjectPolicy(mode="deny")
+
+
+class EffectiveMapping(BaseModel):
+    """Where one builder's object comes from at one tenant.
+
+    `source` is the provider's object; `fields` leaves out those that have no source there.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    object: str
+    connection: str
+    provider: str
+    source: str
+    where: Mapping[str, Mapping[str, object]]
+    fields: Mapping[str, FieldMapping]
+
+
+def narrowed(outer: ObjectPolicy, inner: ObjectPolicy | None) -> ObjectPolicy:
+    """Return what both policies allow: mirrored only if both mirror, hidden if either hides."""
+    if inner is None:
+        return outer
+    if "deny" in (outer.mode, inner.mode):
+        return _NOTHING
+    return ObjectPolicy(mode="mirror", hide=tuple(dict.fromkeys((*outer.hide, *inner.hide))))
+
+
+def policy_for(policies: Mapping[str, ObjectPolicy], name: str) -> ObjectPolicy | None:
+    """Return the policy that names `name` or, failing that, the one for "*"."""
+    return policies.get(name) or policies.get(ANY)
+
+
+def _narrowed_all(
+    outer: Mapping[str, ObjectPolicy], inner: Mapping[str, ObjectPolicy]
+) -> dict[str, ObjectPolicy]:
+    """Narrow every name that either side mentions; a name the outer side misses stays denied."""
+    return {
+        name: narrowed(policy_for(outer, name) or _NOTHING, policy_for(inner, name))
+        for name in dict.fromkeys((*outer, *inner))
+    }
+
+
+def effective_access(integration: IntegrationSpec, tenant: TenantSpec) -> AccessSpec:
+    """Return the integration's policy narrowed by the tenant's; never wider than either."""
+    outer, inner = integration.access, tenant.access
+    return AccessSpec(
+        objects=_narrowed_all(outer.objects, inner.objects),
+        providers={
+            provider: _narrowed_all(
+                outer.providers.get(provider, {}), inner.providers.get(provider, {})
+            )
+            for provider in dict.fromkeys((*outer.providers, *inner.providers))
+        },
+    )
+
+
+def effective_sync(integration: IntegrationSpec, tenant: TenantSpec) -> SyncSpec:
+    """Return the integration's sync settings, replaced where the tenant says something."""
+    outer, inner = integration.sync, tenant.sync
+    if inner is None:
+        return outer
+    every = inner.every if "every" in inner.model_fields_set else outer.every
+    return SyncSpec(every=every, objects={**outer.objects, **inner.objects})
+
+
+def chosen_connection(
+    declared: ObjectSpec, mapping: TenantMapping | None, tenant: TenantSpec
+) -> str | None:
+    """Return the connection an object comes from: the mapping's own, else the first with a source.
+
+    None when no connection of the tenant provides the object.
+    """
+    if mapping is not None and mapping.connection is not None:
+        return mapping.connection if mapping.connection in tenant.connections else None
+    for name, connection in tenant.connections.items():
+        if connection.provider in declared.sources:
+            return name
+    return None
+
+
+def effective_mapping(
+    name: str, declared: ObjectSpec, tenant: TenantSpec
+) -> EffectiveMapping | None:
+    """Return where object `name` comes from at `tenant`, None when nothing provides it.
+
+    Another source object than the default's leaves the default's fields and conditions behind:
+    they were written for that object.
+    """
+    mapping = tenant.mappings.get(name) or TenantMapping()
+    connection = chosen_connection(declared, mapping, tenant)
+    if connection is None:
+        return None
+    provider = tenant.connections[connection].provider
+    default = declared.sources.get(provider)
+    if default is None or (mapping.object is not None and mapping.object != default.object):
+        if mapping.object is None:
+            return None
+        default = SourceSpec(object=mapping.object)
+    fields = {**default.fields, **mapping.fields}
+    return EffectiveMapping(
+        object=name,
+        connection=connection,
+        provider=provider,
+        source=default.object,
+        where=default.where if mapping.where is None else mapping.where,
+        fields={field: source for field, source in fields.items() if source is not None},
+    )
+
+
+def effective_mappings(project: Project, tenant: str) -> Mapping[str, EffectiveMapping]:
+    """Return the mapping of every builder's object that `tenant` has, by object name.
+
+    Raises UnknownTenantError.
+    """
+    if tenant not in project.tenants:
+        raise UnknownTenantError(tenant, list(project.tenants))
+    spec = project.tenants[tenant]
+    found = {
+        name: effective_mapping(name, declared, spec)
+        for name, declared in project.integration.objects.items()
+    }
+    return {name: mapping for name, mapping in found.items() if mapping is not None}
