@@ -1,0 +1,107 @@
+"""Opens the database that `State` keeps its facts in: SQLite in home, or the configured URL."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, func, insert, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from firnline.errors import FirnlineError
+from firnline.settings import Settings
+from firnline.state.schema import SCHEMA_VERSION, metadata, schema_versions
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+class StateUnavailableError(FirnlineError):
+    """The state database cannot be opened."""
+
+    code = "state_unavailable"
+    status = 503
+
+
+class StateVersionError(FirnlineError):
+    """The state database was written by a newer Firnline."""
+
+    code = "state_version"
+
+    def __init__(self, found: int) -> None:
+        super().__init__(
+            f"the state database has schema version {found}, this Firnline knows {SCHEMA_VERSION}",
+            hint="Run the newer Firnline, or restore the database from before its upgrade.",
+        )
+
+
+async def open_engine(settings: Settings) -> AsyncEngine:
+    """Return an engine whose tables exist; raises StateUnavailableError or StateVersionError."""
+    engine = _sqlite(settings.home) if not settings.database_url else _server(settings.database_url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_prepare)
+    except (DBAPIError, OSError) as error:
+        await engine.dispose()
+        # The driver's text may hold the URL with its password; its class says enough.
+        raise StateUnavailableError(
+            f"the state database cannot be opened ({type(error).__name__})",
+            hint="Check FIRNLINE_HOME and FIRNLINE_DATABASE_URL, and that the database is up.",
+        ) from None
+    except FirnlineError:
+        await engine.dispose()
+        raise
+    return engine
+
+
+def _sqlite(home: Path) -> AsyncEngine:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = home / "state.db"
+        # Made before SQLite does, so that it is the owner's alone from its first byte.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StateUnavailableError(
+            f"{home} cannot hold the state database: {error.strerror}",
+            hint="Set FIRNLINE_HOME to a directory that this user may write.",
+        ) from error
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _server(url: str) -> AsyncEngine:
+    try:
+        return create_async_engine(make_url(url), pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
+        raise StateUnavailableError(
+            "FIRNLINE_DATABASE_URL is not a usable database URL",
+            hint="Write it as postgresql+psycopg://user:password@host/database; install psycopg.",
+        ) from None
+
+
+def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    # Transactions are begun by `_begin_sqlite`; the driver's own idea of when to begin is off.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # Taking the write lock at the start lets a second process wait; upgrading later would fail.
+    reads_only = connection.get_execution_options().get("firnline_reads", False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def _prepare(connection: Connection) -> None:
+    metadata.create_all(connection)
+    found = connection.execute(select(func.max(schema_versions.c.version))).scalar()
+    if found is None:
+        connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
+    elif found > SCHEMA_VERSION:
+        raise StateVersionError(found)

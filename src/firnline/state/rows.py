@@ -1,0 +1,73 @@
+"""The durable facts as frozen rows; `State` stores and returns them.
+
+Ciphertext never shows in a repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+ConnectionState = Literal["pending", "active", "needs_reconnect", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """One tenant's authorisation at one provider.
+
+    `settings` are those that the token was obtained with. `version` is 0 for a row that was never
+    stored and grows with each save; saving an outdated row is refused.
+    """
+
+    tenant: str
+    name: str
+    provider: str
+    settings: Mapping[str, str]
+    state: ConnectionState
+    updated_at: datetime
+    state_reason: str = ""
+    account: str = ""
+    account_name: str = ""
+    user_key: str = ""
+    user_name: str = ""
+    token_ciphertext: bytes | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRow:
+    """A persisted operation: what `documentId` names."""
+
+    tenant: str
+    operation_id: str
+    name: str
+    text: str
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRow:
+    """A sign-in that was started and not finished; usable once, until `expires_at`."""
+
+    tenant: str
+    connection: str
+    provider: str
+    settings: Mapping[str, str]
+    redirect_uri: str
+    state_digest: str = field(repr=False)
+    verifier_ciphertext: bytes = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    """An OAuth client as an admin registered it. "*" stands for every tenant or connection."""
+
+    tenant: str
+    provider: str
+    connection: str
+    updated_at: datetime
+    ciphertext: bytes = field(repr=False)

@@ -1,0 +1,123 @@
+"""The tables of the durable facts, for SQLite and PostgreSQL alike.
+
+Every table starts its key with the tenant. Secrets are ciphertext of the vault; the state of a
+pending authorization is kept as a digest, so that a copy of this database finishes no sign-in.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column as SqlColumn
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes in, aware UTC datetimes out, also where the database keeps no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times, which would silently mean another moment elsewhere."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a stored time must carry its zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Give the zone back where the database dropped it."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _key(name: str) -> SqlColumn[str]:
+    return SqlColumn(name, String(200), primary_key=True)
+
+
+schema_versions = Table(
+    "schema_versions", metadata, SqlColumn("version", Integer, primary_key=True)
+)
+
+connections = Table(
+    "connections",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    SqlColumn("provider", String(200), nullable=False),
+    SqlColumn("settings", Text, nullable=False),
+    SqlColumn("state", String(40), nullable=False),
+    SqlColumn("state_reason", Text, nullable=False),
+    SqlColumn("account", Text, nullable=False),
+    SqlColumn("account_name", Text, nullable=False),
+    SqlColumn("user_key", Text, nullable=False),
+    SqlColumn("user_name", Text, nullable=False),
+    SqlColumn("token_ciphertext", LargeBinary),
+    SqlColumn("expires_at", UtcDateTime),
+    SqlColumn("updated_at", UtcDateTime, nullable=False),
+    SqlColumn("version", Integer, nullable=False),
+)
+
+catalogs = Table(
+    "catalogs",
+    metadata,
+    _key("tenant"),
+    _key("connection"),
+    SqlColumn("version", Integer, primary_key=True, autoincrement=False),
+    SqlColumn("fingerprint", String(64), nullable=False),
+    SqlColumn("content", Text, nullable=False),
+    SqlColumn("discovered_at", UtcDateTime, nullable=False),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    _key("tenant"),
+    _key("operation_id"),
+    SqlColumn("name", Text, nullable=False),
+    SqlColumn("text", Text, nullable=False),
+    SqlColumn("published_at", UtcDateTime, nullable=False),
+)
+
+authorizations = Table(
+    "authorizations",
+    metadata,
+    _key("tenant"),
+    _key("state_digest"),
+    SqlColumn("connection", String(200), nullable=False),
+    SqlColumn("provider", String(200), nullable=False),
+    SqlColumn("settings", Text, nullable=False),
+    SqlColumn("redirect_uri", Text, nullable=False),
+    SqlColumn("verifier_ciphertext", LargeBinary, nullable=False),
+    SqlColumn("expires_at", UtcDateTime, nullable=False),
+)
+Index("authorizations_by_digest", authorizations.c.state_digest, unique=True)
+
+clients = Table(
+    "clients",
+    metadata,
+    _key("tenant"),
+    _key("provider"),
+    _key("connection"),
+    SqlColumn("ciphertext", LargeBinary, nullable=False),
+    SqlColumn("updated_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,262 @@
+"""The durable facts about tenants: connections, catalogs, operations, OAuth clients and sign-ins.
+
+Connections, discovery, the operation registry and the web edge store here and read back; records
+of the tenants' systems never come here (they live in the cache).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from firnline.catalog.model import Catalog
+from firnline.errors import FirnlineError
+from firnline.settings import Settings
+from firnline.state import schema
+from firnline.state.database import open_engine
+from firnline.state.rows import AuthorizationRow, ClientRow, ConnectionRow, OperationRow
+
+
+class StaleRowError(FirnlineError):
+    """Somebody else stored the same connection in between."""
+
+    code = "stale_connection"
+    retryable = True
+    status = 409
+
+    def __init__(self, tenant: str, name: str) -> None:
+        super().__init__(
+            f"connection {name!r} of {tenant!r} was changed at the same time",
+            hint="Read it again and repeat the change.",
+        )
+
+
+def operation_id_of(text: str) -> str:
+    """Return the identity of an operation document: the digest of its exact text."""
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+class State:
+    """The state store. Open it once per process with `State.open`; it is safe to share."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(firnline_reads=True)
+
+    @classmethod
+    async def open(cls, settings: Settings) -> State:
+        """Open the database, making it when it does not exist yet."""
+        return cls(await open_engine(settings))
+
+    async def close(self) -> None:
+        """Give all database connections back."""
+        await self._engine.dispose()
+
+    async def ping(self) -> None:
+        """Raise when the database does not answer."""
+        async with self._reading.connect() as connection:
+            await connection.execute(select(1))
+
+    # -- connections ----------------------------------------------------------------------------
+
+    async def save_connection(self, row: ConnectionRow) -> ConnectionRow:
+        """Store `row` and return it with its new version; raises StaleRowError.
+
+        Version 0 stores a new connection; any other version replaces exactly that version.
+        """
+        stored = replace(row, version=row.version + 1)
+        values = _with_json_settings(stored)
+        table = schema.connections
+        async with self._engine.begin() as connection:
+            if row.version == 0:
+                await _insert_new(connection, values, StaleRowError(row.tenant, row.name))
+                return stored
+            changed = await connection.execute(
+                update(table)
+                .where(table.c.tenant == row.tenant, table.c.name == row.name)
+                .where(table.c.version == row.version)
+                .values(values)
+            )
+            if changed.rowcount != 1:
+                raise StaleRowError(row.tenant, row.name)
+        return stored
+
+    async def connection(self, tenant: str, name: str) -> ConnectionRow | None:
+        """Return the connection `name` of `tenant`."""
+        table = schema.connections
+        found = await self._rows(
+            select(table).where(table.c.tenant == tenant, table.c.name == name)
+        )
+        return _connection_row(found[0]) if found else None
+
+    async def connections(self, tenant: str) -> list[ConnectionRow]:
+        """Return the connections of `tenant`, in order of name."""
+        table = schema.connections
+        query = select(table).where(table.c.tenant == tenant).order_by(table.c.name)
+        return [_connection_row(row) for row in await self._rows(query)]
+
+    async def delete_connection(self, tenant: str, name: str) -> bool:
+        """Forget a connection with its token; return whether there was one."""
+        table = schema.connections
+        async with self._engine.begin() as connection:
+            gone = await connection.execute(
+                delete(table).where(table.c.tenant == tenant, table.c.name == name)
+            )
+        return gone.rowcount == 1
+
+    # -- catalogs -------------------------------------------------------------------------------
+
+    async def save_catalog(
+        self, tenant: str, connection: str, catalog: Catalog, *, at: datetime
+    ) -> int:
+        """Store what discovery found and return its version: a new one only when it changed."""
+        table = schema.catalogs
+        latest = (
+            select(table.c.version, table.c.fingerprint)
+            .where(table.c.tenant == tenant, table.c.connection == connection)
+            .order_by(table.c.version.desc())
+            .limit(1)
+        )
+        async with self._engine.begin() as database:
+            last = (await database.execute(latest)).first()
+            if last is not None and last.fingerprint == catalog.fingerprint:
+                return int(last.version)
+            version = 1 if last is None else int(last.version) + 1
+            await database.execute(
+                insert(table).values(
+                    tenant=tenant,
+                    connection=connection,
+                    version=version,
+                    fingerprint=catalog.fingerprint,
+                    content=catalog.model_dump_json(),
+                    discovered_at=at,
+                )
+            )
+        return version
+
+    async def catalog(self, tenant: str, connection: str) -> tuple[int, Catalog] | None:
+        """Return the latest catalog of a connection and its version."""
+        table = schema.catalogs
+        found = await self._rows(
+            select(table.c.version, table.c.content)
+            .where(table.c.tenant == tenant, table.c.connection == connection)
+            .order_by(table.c.version.desc())
+            .limit(1)
+        )
+        if not found:
+            return None
+        return int(found[0].version), Catalog.model_validate_json(found[0].content)
+
+    # -- persisted operations -------------------------------------------------------------------
+
+    async def publish_operation(
+        self, tenant: str, operation_id: str, name: str, text: str, *, at: datetime
+    ) -> OperationRow:
+        """Store an operation under its id, replacing what the id named before."""
+        row = OperationRow(tenant, operation_id, name, text, at)
+        table = schema.operations
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                delete(table).where(table.c.tenant == tenant, table.c.operation_id == operation_id)
+            )
+            await connection.execute(insert(table).values(asdict(row)))
+        return row
+
+    async def operation(self, tenant: str, operation_id: str) -> OperationRow | None:
+        """Return the operation that `operation_id` names at `tenant`."""
+        table = schema.operations
+        found = await self._rows(
+            select(table).where(table.c.tenant == tenant, table.c.operation_id == operation_id)
+        )
+        return OperationRow(**found[0]._mapping) if found else None
+
+    async def operations(self, tenant: str) -> list[OperationRow]:
+        """Return the operations of `tenant`, in order of name."""
+        table = schema.operations
+        query = (
+            select(table)
+            .where(table.c.tenant == tenant)
+            .order_by(table.c.name, table.c.operation_id)
+        )
+        return [OperationRow(**row._mapping) for row in await self._rows(query)]
+
+    # -- sign-ins under way and OAuth clients ---------------------------------------------------
+
+    async def save_authorization(self, row: AuthorizationRow, *, now: datetime) -> None:
+        """Remember a started sign-in, and forget those that ran out."""
+        table = schema.authorizations
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(table).where(table.c.expires_at <= now))
+            await connection.execute(insert(table).values(_with_json_settings(row)))
+
+    async def take_authorization(
+        self, state_digest: str, *, now: datetime
+    ) -> AuthorizationRow | None:
+        """Return a started sign-in and forget it: the same digest never answers twice."""
+        table = schema.authorizations
+        async with self._engine.begin() as connection:
+            taken = await connection.execute(
+                delete(table).where(table.c.state_digest == state_digest).returning(table)
+            )
+            found = taken.first()
+        if found is None or found.expires_at <= now:
+            return None
+        return AuthorizationRow(**_from_json_settings(found))
+
+    async def save_client(self, row: ClientRow) -> None:
+        """Store an OAuth client, replacing the one registered for the same scope."""
+        table = schema.clients
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                delete(table).where(
+                    table.c.tenant == row.tenant,
+                    table.c.provider == row.provider,
+                    table.c.connection == row.connection,
+                )
+            )
+            await connection.execute(insert(table).values(asdict(row)))
+
+    async def client(self, tenant: str, provider: str, connection: str) -> ClientRow | None:
+        """Return the OAuth client registered for exactly this scope ("*" is a scope too)."""
+        table = schema.clients
+        found = await self._rows(
+            select(table).where(
+                table.c.tenant == tenant,
+                table.c.provider == provider,
+                table.c.connection == connection,
+            )
+        )
+        return ClientRow(**found[0]._mapping) if found else None
+
+    async def _rows(self, query: Any) -> list[Row[Any]]:
+        async with self._reading.connect() as connection:
+            return list((await connection.execute(query)).all())
+
+
+async def _insert_new(
+    connection: AsyncConnection, values: Mapping[str, Any], conflict: FirnlineError
+) -> None:
+    try:
+        await connection.execute(insert(schema.connections).values(values))
+    except IntegrityError:
+        raise conflict from None
+
+
+def _with_json_settings(row: ConnectionRow | AuthorizationRow) -> dict[str, Any]:
+    return {**asdict(row), "settings": orjson.dumps(dict(row.settings)).decode()}
+
+
+def _from_json_settings(row: Row[Any]) -> dict[str, Any]:
+    return {**row._mapping, "settings": orjson.loads(row.settings)}
+
+
+def _connection_row(row: Row[Any]) -> ConnectionRow:
+    return ConnectionRow(**_from_json_settings(row))
