@@ -1,0 +1,195 @@
+"""Queries as values: what graph, access and catalog ask of the cache, without SQL text.
+
+Expressions name columns of aliases and hold values to bind; `cache.render` turns a `Select` into
+SQL. Everything is immutable and hashable by content, so that plans can be compared and cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+Operator = Literal[
+    "eq",
+    "neq",
+    "lt",
+    "lte",
+    "gt",
+    "gte",
+    "in",
+    "is_null",
+    "same",  # equal, null equals null
+    "contains",
+    "starts_with",
+    "ends_with",
+    "icontains",
+    "and",
+    "or",
+    "not",
+    "coalesce",
+    "list_has",
+    "list_has_any",
+    "is_empty_list",
+    "lower",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "list_json",  # a list as JSON text
+    "iso_timestamp",
+    "text",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the relation known as `alias`."""
+
+    alias: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A value sent beside the SQL text and cast to `type`, a column type of `cache.columns`."""
+
+    value: Any
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoundList:
+    """Several values of one type, sent as one list."""
+
+    values: tuple[Any, ...]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operator applied to arguments. `count` without arguments counts rows."""
+
+    operator: Operator
+    arguments: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A value as another type; what cannot be converted becomes null."""
+
+    value: Expression
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The value of the first branch whose condition holds."""
+
+    branches: tuple[tuple[Expression, Expression], ...]
+    otherwise: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """The single value of a one-column, one-row query."""
+
+    select: Select
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """Whether the query has a row."""
+
+    select: Select
+
+
+@dataclass(frozen=True, slots=True)
+class InSelect:
+    """Whether the value is among the query's one column."""
+
+    value: Expression
+    select: Select
+
+
+@dataclass(frozen=True, slots=True)
+class RowNumber:
+    """1, 2, 3... in `order` within each group of equal `partition`."""
+
+    partition: Expression
+    order: tuple[Order, ...]
+
+
+Expression = (
+    Column | Bound | BoundList | Call | Cast | Case | Scalar | Exists | InSelect | RowNumber
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One sort key; nulls last unless told otherwise."""
+
+    by: Expression
+    descending: bool = False
+    nulls_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A synced object of a connection."""
+
+    connection: str
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A left join: at most one row of `source` per row, so that rows never multiply."""
+
+    source: Table | Select
+    alias: str
+    on: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One query block. `columns` are (name, expression) pairs."""
+
+    columns: tuple[tuple[str, Expression], ...]
+    source: Table | Select
+    alias: str
+    joins: tuple[Join, ...] = ()
+    where: Expression | None = None
+    group_by: tuple[Expression, ...] = ()
+    order_by: tuple[Order, ...] = ()
+    limit: int | None = None
+
+    def but(self, **changes: Any) -> Select:
+        """Return a copy with other parts."""
+        return replace(self, **changes)
+
+
+TRUE = Call("and", ())
+FALSE = Call("or", ())
+
+
+def all_of(conditions: Sequence[Expression]) -> Expression:
+    """Return the conjunction, simplified; true when empty."""
+    kept = [condition for condition in conditions if condition != TRUE]
+    if FALSE in kept:
+        return FALSE
+    return kept[0] if len(kept) == 1 else Call("and", tuple(kept))
+
+
+def any_of(conditions: Sequence[Expression]) -> Expression:
+    """Return the disjunction, simplified; false when empty."""
+    kept = [condition for condition in conditions if condition != FALSE]
+    if TRUE in kept:
+        return TRUE
+    return kept[0] if len(kept) == 1 else Call("or", tuple(kept))
+
+
+def texts(values: Sequence[str] | frozenset[str]) -> BoundList:
+    """Return texts as one bound list, in a stable order."""
+    return BoundList(tuple(sorted(values)), "VARCHAR")

@@ -1,0 +1,169 @@
+"""Renders a `Select` as DuckDB SQL with bound values.
+
+The one place that turns questions into SQL text. Identifiers are quoted, names come from the
+catalog, every value is a parameter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firnline.cache.naming import quote_identifier, table_reference
+from firnline.cache.query import (
+    Bound,
+    BoundList,
+    Call,
+    Case,
+    Cast,
+    Column,
+    Exists,
+    Expression,
+    InSelect,
+    Order,
+    RowNumber,
+    Scalar,
+    Select,
+    Table,
+)
+
+_INFIX = {
+    "eq": "=",
+    "neq": "<>",
+    "lt": "<",
+    "lte": "<=",
+    "gt": ">",
+    "gte": ">=",
+    "same": "IS NOT DISTINCT FROM",
+}
+_FUNCTION = {
+    "contains": "contains",
+    "starts_with": "starts_with",
+    "ends_with": "suffix",
+    "coalesce": "coalesce",
+    "list_has": "list_contains",
+    "list_has_any": "list_has_any",
+    "lower": "lower",
+    "sum": "sum",
+    "avg": "avg",
+    "min": "min",
+    "max": "max",
+}
+
+
+def render(select: Select) -> tuple[str, list[Any]]:
+    """Return SQL text with `?` placeholders and the values for them, in order."""
+    renderer = _Renderer()
+    return renderer.select(select), renderer.values
+
+
+class _Renderer:
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def select(self, select: Select) -> str:
+        # Parts are rendered in the order in which their placeholders stand in the text.
+        parts = ["SELECT " + ", ".join(self._column(*column) for column in select.columns)]
+        parts.append(f"FROM {self._source(select.source)} AS {quote_identifier(select.alias)}")
+        for join in select.joins:
+            source = self._source(join.source)
+            on = self.expression(join.on)
+            parts.append(f"LEFT JOIN {source} AS {quote_identifier(join.alias)} ON {on}")
+        if select.where is not None:
+            parts.append("WHERE " + self.expression(select.where))
+        if select.group_by:
+            parts.append("GROUP BY " + ", ".join(map(self.expression, select.group_by)))
+        if select.order_by:
+            parts.append("ORDER BY " + self._order(select.order_by))
+        if select.limit is not None:
+            parts.append("LIMIT ?")
+            self.values.append(select.limit)
+        return " ".join(parts)
+
+    def _column(self, name: str, expression: Expression) -> str:
+        return f"{self.expression(expression)} AS {quote_identifier(name)}"
+
+    def _source(self, source: Table | Select) -> str:
+        if isinstance(source, Table):
+            return table_reference(source.connection, source.object)
+        return f"({self.select(source)})"
+
+    def _order(self, order_by: tuple[Order, ...]) -> str:
+        return ", ".join(
+            f"{self.expression(order.by)} {'DESC' if order.descending else 'ASC'} "
+            f"NULLS {'FIRST' if order.nulls_first else 'LAST'}"
+            for order in order_by
+        )
+
+    def expression(self, expression: Expression) -> str:
+        match expression:
+            case Column(alias, name):
+                return f"{quote_identifier(alias)}.{quote_identifier(name)}"
+            case Bound(value, type_name):
+                self.values.append(value)
+                return f"CAST(? AS {type_name})"
+            case BoundList(values, type_name):
+                self.values.append(list(values))
+                return f"CAST(? AS {type_name}[])"
+            case Cast(value, type_name):
+                return f"TRY_CAST({self.expression(value)} AS {type_name})"
+            case Case(branches, otherwise):
+                return self._case(branches, otherwise)
+            case Scalar(select):
+                return f"({self.select(select)})"
+            case Exists(select):
+                return f"EXISTS ({self.select(select)})"
+            case InSelect(value, select):
+                return f"({self.expression(value)} IN ({self.select(select)}))"
+            case RowNumber(partition, order):
+                partitioned = self.expression(partition)
+                ordered = f" ORDER BY {self._order(order)}" if order else ""
+                return f"row_number() OVER (PARTITION BY {partitioned}{ordered})"
+            case Call():
+                return self._call(expression)
+
+    def _case(
+        self, branches: tuple[tuple[Expression, Expression], ...], otherwise: Expression | None
+    ) -> str:
+        whens = " ".join(
+            f"WHEN {self.expression(condition)} THEN {self.expression(value)}"
+            for condition, value in branches
+        )
+        rest = f" ELSE {self.expression(otherwise)}" if otherwise is not None else ""
+        return f"CASE {whens}{rest} END"
+
+    def _call(self, call: Call) -> str:
+        operator = call.operator
+        if operator in ("and", "or"):
+            if not call.arguments:
+                return "TRUE" if operator == "and" else "FALSE"
+            joiner = f" {operator.upper()} "
+            return "(" + joiner.join(map(self.expression, call.arguments)) + ")"
+        arguments = [self.expression(argument) for argument in call.arguments]
+        if operator in _INFIX:
+            return f"({arguments[0]} {_INFIX[operator]} {arguments[1]})"
+        if operator in _FUNCTION:
+            return f"{_FUNCTION[operator]}({', '.join(arguments)})"
+        return self._special(operator, arguments)
+
+    def _special(self, operator: str, arguments: list[str]) -> str:
+        match operator:
+            case "not":
+                return f"(NOT {arguments[0]})"
+            case "in":
+                return f"({arguments[0]} IN (SELECT unnest({arguments[1]})))"
+            case "is_null":
+                return f"({arguments[0]} IS NULL)"
+            case "icontains":
+                return f"contains(lower({arguments[0]}), lower({arguments[1]}))"
+            case "is_empty_list":
+                return f"(len({arguments[0]}) = 0)"
+            case "count":
+                return f"count({arguments[0] if arguments else '*'})"
+            case "list_json":
+                return f"CAST(to_json({arguments[0]}) AS VARCHAR)"
+            case "iso_timestamp":
+                return f"strftime({arguments[0]}, '%Y-%m-%dT%H:%M:%S.%gZ')"
+            case "text":
+                return f"CAST({arguments[0]} AS VARCHAR)"
+            case _:
+                raise ValueError(f"no SQL for operator {operator!r}")

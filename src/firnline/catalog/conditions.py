@@ -1,0 +1,190 @@
+"""Conditions: an operator and a value applied to a typed expression.
+
+Taken from filters of the graph and from `where` and `when` of the spec; the plan receives
+expressions. Comparison with null is never true, as in SQL; `isNull` asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from firnline.cache.query import Bound, BoundList, Call, Cast, Expression, Operator
+from firnline.catalog.model import ScalarName
+from firnline.catalog.relative_time import is_relative, resolve
+from firnline.errors import UsageError
+
+LIST_MAX = 500
+
+_SIMPLE: Mapping[str, Operator] = {
+    "eq": "eq",
+    "neq": "neq",
+    "lt": "lt",
+    "lte": "lte",
+    "gt": "gt",
+    "gte": "gte",
+    "contains": "contains",
+    "icontains": "icontains",
+    "startsWith": "starts_with",
+    "endsWith": "ends_with",
+}
+_ORDERED = ("eq", "neq", "in", "notIn", "lt", "lte", "gt", "gte", "isNull")
+_TEXT = (*_ORDERED, "contains", "icontains", "startsWith", "endsWith")
+_EQUAL = ("eq", "neq", "in", "notIn", "isNull")
+
+OPERATORS: Mapping[ScalarName, tuple[str, ...]] = {
+    "id": _EQUAL,
+    "string": _TEXT,
+    "int": _ORDERED,
+    "long": _ORDERED,
+    "decimal": _ORDERED,
+    "float": _ORDERED,
+    "bool": ("eq", "neq", "isNull"),
+    "date": _ORDERED,
+    "timestamp": _ORDERED,
+    "time": _ORDERED,
+    "json": ("isNull",),
+    "strings": ("has", "hasAny", "isNull", "isEmpty"),
+}
+
+COLUMN_TYPES: Mapping[ScalarName, str] = {
+    "id": "VARCHAR",
+    "string": "VARCHAR",
+    "int": "INTEGER",
+    "long": "BIGINT",
+    "decimal": "DECIMAL(38,9)",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+    "time": "TIME",
+    "json": "VARCHAR",
+    "strings": "VARCHAR[]",
+}
+
+
+class ConditionError(UsageError):
+    """An operator does not fit the field's type, or its value cannot be read as that type."""
+
+    code = "condition_invalid"
+
+
+def condition(
+    expression: Expression, scalar: ScalarName, operator: str, value: Any, now: datetime
+) -> Expression:
+    """Return `expression operator value` for an expression of type `scalar`.
+
+    Raises ConditionError when the operator does not exist for the type or the value does not fit.
+    """
+    if operator not in OPERATORS[scalar]:
+        raise ConditionError(
+            f"operator {operator!r} does not exist for type {scalar}",
+            hint=f"Operators of {scalar}: {', '.join(OPERATORS[scalar])}.",
+        )
+    if value is None:
+        raise ConditionError(
+            f"{operator}: null is not a comparison", hint="Ask for {isNull: true} instead."
+        )
+    match operator:
+        case "isNull":
+            return _negated_unless(bool(value), Call("is_null", (expression,)))
+        case "isEmpty":
+            return _negated_unless(bool(value), Call("is_empty_list", (expression,)))
+        case "in":
+            return Call("in", (expression, _several(value, scalar, now)))
+        case "notIn":
+            return Call("not", (Call("in", (expression, _several(value, scalar, now))),))
+        case "has":
+            return Call("list_has", (expression, bound(value, "string", now)))
+        case "hasAny":
+            return Call("list_has_any", (expression, _several(value, "string", now)))
+        case _:
+            return Call(_SIMPLE[operator], (expression, bound(value, scalar, now)))
+
+
+def bound(value: Any, scalar: ScalarName, now: datetime) -> Bound:
+    """Return `value` as a bound value of type `scalar`; relative times are resolved at `now`."""
+    return Bound(_native(value, scalar, now), COLUMN_TYPES[scalar])
+
+
+def coerced(expression: Expression, source: ScalarName, target: ScalarName) -> Expression:
+    """Return an expression of type `source` as type `target`; null where it does not convert."""
+    if COLUMN_TYPES[source] == COLUMN_TYPES[target]:
+        return expression
+    if target in ("id", "string"):
+        return Call("list_json" if source == "strings" else "text", (expression,))
+    return Cast(expression, COLUMN_TYPES[target])
+
+
+def _negated_unless(wanted: bool, positive: Expression) -> Expression:
+    return positive if wanted else Call("not", (positive,))
+
+
+def _several(values: Any, scalar: ScalarName, now: datetime) -> BoundList:
+    if not isinstance(values, list | tuple):
+        values = [values]
+    if len(values) > LIST_MAX:
+        raise ConditionError(
+            f"a list of {len(values)} values is over the limit of {LIST_MAX}",
+            hint=f"Ask in portions of {LIST_MAX}.",
+        )
+    if any(value is None for value in values):
+        raise ConditionError("a list holds null", hint="Ask for {isNull: true} beside the list.")
+    return BoundList(tuple(_native(value, scalar, now) for value in values), COLUMN_TYPES[scalar])
+
+
+def _native(value: Any, scalar: ScalarName, now: datetime) -> Any:
+    try:
+        match scalar:
+            case "date":
+                return _date(value, now)
+            case "timestamp":
+                return _timestamp(value, now)
+            case "decimal":
+                return str(Decimal(str(value)))
+            case "int" | "long":
+                return int(value)
+            case "float":
+                return float(value)
+            case "bool":
+                return _boolean(value)
+            case _:
+                return str(value)
+    except (ValueError, InvalidOperation, OverflowError) as error:
+        raise ConditionError(
+            f"{value!r} is not a {scalar}", hint=str(error) if "relative" in str(error) else ""
+        ) from error
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return bool(value == "true")
+    raise ValueError(f"{value!r} is neither true nor false")
+
+
+def _date(value: Any, now: datetime) -> str:
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    text = str(value)
+    if is_relative(text):
+        return resolve(text, now).date().isoformat()
+    return date.fromisoformat(text).isoformat()
+
+
+def _timestamp(value: Any, now: datetime) -> str:
+    text = str(value)
+    if isinstance(value, datetime):
+        moment = value
+    elif is_relative(text):
+        moment = resolve(text, now)
+    else:
+        moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(sep=" ")
