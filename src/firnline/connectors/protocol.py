@@ -51,11 +51,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer, whole and decoded; header names are lower case."""
+    """One answer, whole and decoded; header names are lower case.
+
+    Its repr shows the status only: answers hold tokens, cookies and people's records.
+    """
 
     status: int
-    headers: Mapping[str, str]
-    content: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
 
     def json(self) -> Any:
         """Return the parsed body; raises ValueError when it is not JSON."""
