@@ -1,0 +1,108 @@
+"""What Salesforce's refusals mean: takes a response, gives the engine a verdict.
+
+REST errors are a JSON array of {message, errorCode}; OAuth errors an object {error,
+error_description}; the user-info endpoint answers a bare word such as Bad_OAuth_Token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firnline.connectors.protocol import Grounds, Response, Verdict
+
+# The daily allowance is a rolling 24 hours without Retry-After: asking sooner only burns calls.
+_QUOTA_PAUSE_S = 900.0
+_MESSAGE_LENGTH_MAX = 500
+
+_BY_CODE = {
+    "INVALID_SESSION_ID": Grounds.TOKEN_EXPIRED,
+    "INVALID_AUTH_HEADER": Grounds.TOKEN_EXPIRED,
+    "REQUEST_LIMIT_EXCEEDED": Grounds.RATE_LIMITED,
+    "SERVER_UNAVAILABLE": Grounds.UNAVAILABLE,
+    "UNABLE_TO_LOCK_ROW": Grounds.UNAVAILABLE,
+    "QUERY_TIMEOUT": Grounds.UNAVAILABLE,
+    "UNKNOWN_EXCEPTION": Grounds.UNAVAILABLE,
+    "NOT_FOUND": Grounds.NOT_FOUND,
+    "ENTITY_IS_DELETED": Grounds.NOT_FOUND,
+    "DUPLICATE_VALUE": Grounds.CONFLICT,
+    "DUPLICATES_DETECTED": Grounds.CONFLICT,
+    "API_DISABLED_FOR_ORG": Grounds.FORBIDDEN,
+    "API_CURRENTLY_DISABLED": Grounds.FORBIDDEN,
+    "FUNCTIONALITY_NOT_ENABLED": Grounds.FORBIDDEN,
+    # OAuth
+    "invalid_grant": Grounds.TOKEN_REVOKED,
+    "inactive_user": Grounds.TOKEN_REVOKED,
+    "inactive_org": Grounds.TOKEN_REVOKED,
+    "invalid_scope": Grounds.SCOPE_MISSING,
+    "insufficient_scope": Grounds.SCOPE_MISSING,
+    "access_denied": Grounds.FORBIDDEN,
+    "rate_limit_exceeded": Grounds.RATE_LIMITED,
+    "unsupported_token_type": Grounds.INVALID,
+    "invalid_token": Grounds.TOKEN_REVOKED,
+    "Bad_OAuth_Token": Grounds.TOKEN_EXPIRED,
+    "Missing_OAuth_Token": Grounds.TOKEN_EXPIRED,
+}
+_BY_STATUS = {
+    400: Grounds.INVALID,
+    401: Grounds.TOKEN_EXPIRED,
+    403: Grounds.FORBIDDEN,
+    404: Grounds.NOT_FOUND,
+    405: Grounds.INVALID,
+    409: Grounds.CONFLICT,
+    410: Grounds.INVALID,
+    412: Grounds.CONFLICT,
+    414: Grounds.INVALID,
+    415: Grounds.INVALID,
+    429: Grounds.RATE_LIMITED,
+    431: Grounds.INVALID,
+}
+
+
+def verdict(response: Response) -> Verdict:
+    """Return what the engine should do about `response`, an answer outside 200..299."""
+    code, message = _first_error(response)
+    grounds = _grounds(response.status, code, message)
+    return Verdict(
+        grounds,
+        message=message[:_MESSAGE_LENGTH_MAX],
+        code=code,
+        retry_after_s=_pause_s(response, grounds, message),
+    )
+
+
+def _grounds(status: int, code: str, message: str) -> Grounds:
+    # A token without the api scope is refused as a dead session, told apart by its text only.
+    if code == "INVALID_SESSION_ID" and "not valid for use" in message:
+        return Grounds.SCOPE_MISSING
+    if code.startswith(("INSUFFICIENT_ACCESS", "NO_ACCESS")):
+        return Grounds.FORBIDDEN
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if status >= 500:
+        return Grounds.UNAVAILABLE
+    return _BY_STATUS.get(status, Grounds.UNKNOWN)
+
+
+def _pause_s(response: Response, grounds: Grounds, message: str) -> float | None:
+    stated = response.headers.get("retry-after", "")
+    if stated.isdigit():
+        return float(stated)
+    if grounds is Grounds.RATE_LIMITED and message.startswith("TotalRequests"):
+        return _QUOTA_PAUSE_S
+    return None
+
+
+def _first_error(response: Response) -> tuple[str, str]:
+    """Return the first error's code and message, whichever form the answer has."""
+    try:
+        body: Any = response.json()
+    except ValueError:
+        text = response.text().strip()
+        known = text if text in _BY_CODE else ""
+        return known, text
+    first = body[0] if isinstance(body, list) and body else body
+    if not isinstance(first, dict):
+        return "", str(first)
+    code = first.get("errorCode") or first.get("error") or first.get("statusCode") or ""
+    message = first.get("message") or first.get("error_description") or ""
+    return str(code), str(message)
