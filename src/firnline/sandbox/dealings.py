@@ -82,6 +82,7 @@ def _deal(
     created_s = max(created_s, customer.created_s)
     decided = stage in ("won", "lost") and close_s <= stamps.now_s
     until_s = close_s + 3 * DAY_S if decided else stamps.now_s
+    since_s = max(created_s, close_s - 5 * DAY_S) if decided else created_s
     product = rng.choice(PRODUCTS)
     return Deal(
         number=0,
@@ -94,9 +95,7 @@ def _deal(
         owner=_deal_owner(setting, rng, customer),
         next_step=rng.choice(NEXT_STEPS[stage]),
         created_at=stamp(created_s),
-        updated_at=stamp(
-            stamps.updated(max(created_s, until_s - 8 * DAY_S) if decided else created_s, until_s)
-        ),
+        updated_at=stamp(stamps.updated(since_s, until_s)),
     )
 
 
