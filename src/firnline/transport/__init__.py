@@ -1,1 +1,34 @@
-"""The one outbound HTTP client."""
+"""The one outbound HTTP client: deadline, retry, address guard, body cap, concurrency."""
+
+from firnline.transport.call import Destination, OutboundCall
+from firnline.transport.client import Transport
+from firnline.transport.errors import (
+    ForbiddenHostError,
+    ProviderAnswerError,
+    ProviderError,
+    ProviderForbiddenError,
+    ProviderNotFoundError,
+    ProviderRateLimitedError,
+    ProviderRefusedError,
+    ProviderScopeError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    ProviderUnreachableError,
+)
+
+__all__ = [
+    "Destination",
+    "ForbiddenHostError",
+    "OutboundCall",
+    "ProviderAnswerError",
+    "ProviderError",
+    "ProviderForbiddenError",
+    "ProviderNotFoundError",
+    "ProviderRateLimitedError",
+    "ProviderRefusedError",
+    "ProviderScopeError",
+    "ProviderTimeoutError",
+    "ProviderUnavailableError",
+    "ProviderUnreachableError",
+    "Transport",
+]

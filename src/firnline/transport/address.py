@@ -1,0 +1,171 @@
+"""The address guard: which URLs and which network addresses may be called at all.
+
+`check_url` judges the text of a URL before anything is sent; `GuardedBackend` resolves the name,
+judges every address and connects to the very address it judged, so that a name that resolves
+differently a moment later (DNS rebinding) gains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import httpcore2
+
+HTTPS_PORT = 443
+ADDRESSES_MAX = 8
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+class AddressRefused(Exception):
+    """A URL or address that may not be called; the text says why and is safe to show."""
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of `url`, lower case, without a default port.
+
+    Raises AddressRefused for a URL that has no plain origin, such as one with a user name in it.
+    """
+    parts, port = _split(url)
+    suffix = "" if port == _default_port(parts.scheme) else f":{port}"
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}{suffix}"
+
+
+def check_url(url: str, hosts: Sequence[str]) -> None:
+    """Raise AddressRefused unless `url` is https and its host matches one of `hosts`."""
+    parts, port = _split(url)
+    if parts.scheme != "https":
+        raise AddressRefused("only https is allowed")
+    host = parts.hostname or ""
+    if _is_address(host):
+        raise AddressRefused("an address in numbers is not allowed; a host name is needed")
+    labels = host.split(".")
+    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise AddressRefused("the host is not a plain full host name")
+    if not any(_matches(host, port, pattern) for pattern in hosts):
+        raise AddressRefused(f"host {host!r} is none of the connector's")
+
+
+def _split(url: str) -> tuple[SplitResult, int]:
+    if re.search(r"[\x00-\x20\x7f\\]", url):
+        raise AddressRefused("the URL holds characters that no URL may hold")
+    try:
+        parts = urlsplit(url)
+        port = _default_port(parts.scheme) if parts.port is None else parts.port
+    except ValueError:
+        raise AddressRefused("the URL cannot be read") from None
+    if "@" in parts.netloc:
+        raise AddressRefused("a user name in a URL is not allowed")
+    if not parts.hostname:
+        raise AddressRefused("the URL names no host")
+    return parts, port
+
+
+def _default_port(scheme: str) -> int:
+    return 80 if scheme == "http" else HTTPS_PORT
+
+
+def _is_address(host: str) -> bool:
+    # As browsers and libc read it: 2852039166, 0x7f.1 and 127.1 are addresses too.
+    return ":" in host or _NUMERIC_LABEL.fullmatch(host.rstrip(".").rsplit(".", 1)[-1]) is not None
+
+
+def _matches(host: str, port: int, pattern: str) -> bool:
+    name, _, wanted_port = pattern.lower().partition(":")
+    if port != int(wanted_port or HTTPS_PORT):
+        return False
+    wanted = name.split(".")
+    labels = host.split(".")
+    return len(wanted) == len(labels) and all(
+        want in ("*", label) for want, label in zip(wanted, labels, strict=True)
+    )
+
+
+def is_public(text: str) -> bool:
+    """Say whether an IP address is one of the public internet, also when wrapped in another."""
+    address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        wrapped = _wrapped_ipv4(address)
+        if wrapped is not None:
+            return is_public(str(wrapped))
+    return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def _wrapped_ipv4(address: IPv6Address) -> IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _NAT64 or int(address) >> 32 == 0:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Ask the system's resolver for the addresses of `host`."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Connects to public addresses only; TLS still checks the host's name, not the address."""
+
+    def __init__(self, resolver: Resolver = resolve) -> None:
+        self._resolver = resolver
+        self._network = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface is httpcore2's
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Resolve `host`, refuse it when any address is not public, connect to one of them."""
+        failure: Exception = httpcore2.ConnectError("the name has no address")
+        for address in await self._public_addresses(host, port):
+            try:
+                return await self._network.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def _public_addresses(self, host: str, port: int) -> Sequence[str]:
+        try:
+            addresses = await self._resolver(host, port)
+        except OSError as error:
+            raise httpcore2.ConnectError("the name cannot be resolved") from error
+        if not all(is_public(address) for address in addresses):
+            raise AddressRefused(f"host {host!r} leads to an address that is not public")
+        return addresses[:ADDRESSES_MAX]
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface is httpcore2's
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Refuse: no provider is a local socket."""
+        raise AddressRefused("local sockets are not allowed")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; httpcore2 asks for it between its own attempts, which are switched off."""
+        await asyncio.sleep(seconds)
