@@ -1,0 +1,82 @@
+"""What the web edge needs of the product: the contract between `web/` and the composition root.
+
+The edge turns HTTP into a `GraphRequest` of a verified `Principal` and the `GraphAnswer` back
+into HTTP; what happens between is the gateway's. `Gateway` is implemented where every part is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from firnline.access.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRequest:
+    """One GraphQL request, of the right shape and within the size limit, otherwise unchecked.
+
+    At least one of `query` and `document_id` is set. Both are set only when a client sent the text
+    along with the SHA-256 of that very text (checked). An Apollo hash arrives as `sha256:<hex>`.
+    """
+
+    query: str | None = None
+    document_id: str | None = None
+    variables: Mapping[str, Any] | None = None
+    operation_name: str | None = None
+    extensions: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphAnswer:
+    """A complete GraphQL response as JSON bytes.
+
+    `status` is 200 when there is `data` (even with errors beside it), 4xx or 5xx when the request
+    was refused before execution; it is sent to clients that accept the GraphQL media type.
+    """
+
+    body: bytes
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PersonChoice:
+    """A person whom the development sign-in offers; `note` says what they are."""
+
+    email: str
+    name: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An operation that GraphiQL opens in a tab."""
+
+    name: str
+    text: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Gateway(Protocol):
+    """Answers GraphQL for principals and tells the edge what there is."""
+
+    async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
+        """Answer `request` as `principal`; raise `FirnlineError` to refuse it with its status."""
+        ...
+
+    def tenants(self) -> Sequence[str]:
+        """Return the names of the declared tenants, in order."""
+        ...
+
+    def people(self, tenant: str) -> Sequence[PersonChoice]:
+        """Return the people whom the tenant's caches know, for the development sign-in."""
+        ...
+
+    def examples(self, tenant: str) -> Sequence[Example]:
+        """Return operations worth opening in GraphiQL; the first is shown first."""
+        ...
+
+    async def ready(self) -> Mapping[str, str]:
+        """Return each component with "ok" or the reason why it cannot serve."""
+        ...
