@@ -58,6 +58,7 @@ class RowFilters:
     catalog: Catalog
     columns: Mapping[str, Mapping[str, str]]
     stored: frozenset[str]
+    prefix: str = "r"
     _aliases: Iterator[int] = field(default_factory=count)
 
     def condition(self, rule: RowRule, object_name: str, alias: str) -> Expression:
@@ -94,7 +95,7 @@ class RowFilters:
     def _in(self, value: Expression, target: str, field_name: str, rule: RowRule) -> Expression:
         if target not in self.stored:
             return FALSE
-        alias = f"r{next(self._aliases)}"
+        alias = f"{self.prefix}{next(self._aliases)}"
         condition = self.condition(rule, target, alias)
         if condition == FALSE:
             return FALSE

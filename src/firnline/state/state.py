@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -141,6 +141,16 @@ class State:
                 )
             )
         return version
+
+    async def catalog_versions(self, tenant: str) -> Mapping[str, int]:
+        """Return the number of the latest catalog of each connection."""
+        table = schema.catalogs
+        query = (
+            select(table.c.connection, func.max(table.c.version).label("version"))
+            .where(table.c.tenant == tenant)
+            .group_by(table.c.connection)
+        )
+        return {row.connection: row.version for row in await self._rows(query)}
 
     async def catalog(self, tenant: str, connection: str) -> tuple[int, Catalog] | None:
         """Return the latest catalog of a connection and its version."""

@@ -1,0 +1,56 @@
+"""One principal's rights over all connections of a tenant, ready for planning.
+
+Takes each connector's `SourceAccess` for the person; scans ask for the rights to an object and the
+condition under which its rows are seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from firnline.access.model import ObjectAccess, SourceAccess
+from firnline.access.row_filter import RowFilters
+from firnline.cache.query import FALSE, Expression
+from firnline.catalog.model import Catalog
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Everything the plan may ask about one person.
+
+    `stored` maps connection -> object -> the fields that have a column in the cache.
+    """
+
+    sources: Mapping[str, SourceAccess]
+    catalogs: Mapping[str, Catalog]
+    columns: Mapping[str, Mapping[str, Mapping[str, str]]] = field(repr=False)
+    stored: Mapping[str, Mapping[str, frozenset[str]]] = field(repr=False)
+
+    def object(self, connection: str, name: str) -> ObjectAccess:
+        """Return the rights to one object; denied where nothing is known."""
+        source = self.sources.get(connection)
+        if source is None:
+            return ObjectAccess(reason=f"connection {connection} has no permission data")
+        return source.object(name)
+
+    def rows(self, connection: str, name: str, alias: str) -> Expression:
+        """Return the condition on `alias`, a scan of the object, under which a row is seen."""
+        access = self.object(connection, name)
+        if not access.readable:
+            return FALSE
+        filters = RowFilters(
+            connection=connection,
+            catalog=self.catalogs[connection],
+            columns=self.columns[connection],
+            stored=frozenset(self.stored.get(connection, {})),
+            prefix=f"{alias}_r",
+        )
+        return filters.condition(access.rows, name, alias)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a digest that is equal for people with equal rights."""
+        return hashlib.sha256(repr(sorted(self.sources.items())).encode()).hexdigest()[:16]

@@ -1,0 +1,227 @@
+"""`where` and `orderBy` as expressions over scans.
+
+Takes coerced input values; plan receives conditions and sort keys. Everything is read through
+scans, so a condition ranges over permitted rows only and a masked field is an error, also when it
+is reached through a relation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from firnline.cache.query import (
+    Call,
+    Exists,
+    Expression,
+    Operator,
+    Order,
+    Scalar,
+    Select,
+    all_of,
+    any_of,
+)
+from firnline.catalog.conditions import ConditionError, condition
+from firnline.catalog.model import ScalarName
+from firnline.errors import UsageError
+from firnline.graph.inputs import aggregate_scalar
+from firnline.graph.request import GraphContext
+from firnline.graph.scan import Aliases, Scan
+from firnline.graph.shape import GraphField, GraphRelation
+
+NESTING_MAX = 8
+
+
+class FilterError(UsageError):
+    """A filter or order cannot be understood."""
+
+    code = "filter_invalid"
+
+
+class Filters:
+    """Compiles the inputs of one statement."""
+
+    def __init__(self, context: GraphContext, aliases: Aliases) -> None:
+        self._context = context
+        self._aliases = aliases
+
+    def where(self, scan: Scan, wanted: Mapping[str, Any], depth: int = 0) -> Expression:
+        """Return the condition that a `<Type>Where` value states about `scan`.
+
+        Raises FilterError, ConditionError or MaskedFieldError.
+        """
+        if depth > NESTING_MAX:
+            raise FilterError(
+                f"the filter is nested deeper than {NESTING_MAX}",
+                hint="Flatten and/or/not, or split the question.",
+            )
+        return all_of([self._part(scan, key, value, depth) for key, value in wanted.items()])
+
+    def order(self, scan: Scan, wanted: Sequence[Mapping[str, str | None]]) -> list[SortKey]:
+        """Return the sort keys of an `orderBy` value, ended by the key so that order is total."""
+        keys: list[SortKey] = []
+        for each in wanted:
+            chosen = [(name, direction) for name, direction in each.items() if direction]
+            if len(chosen) != 1:
+                raise FilterError(
+                    "each object in orderBy names exactly one field",
+                    hint="Write orderBy: [{amount: DESC}, {name: ASC}].",
+                )
+            name, direction = chosen[0]
+            keys.append(SortKey(scan.object.fields[name], scan.field(name), direction))
+        key_field = scan.object.fields[scan.object.key]
+        if all(key.field.name != key_field.name for key in keys):
+            keys.append(SortKey(key_field, scan.field(key_field.name), "ASC"))
+        return keys
+
+    def _part(self, scan: Scan, key: str, value: Any, depth: int) -> Expression:
+        if value is None:
+            raise FilterError(
+                f"{key}: null filters nothing",
+                hint="Leave the key out, or ask for {isNull: true}.",
+            )
+        match key:
+            case "and":
+                return all_of([self.where(scan, each, depth + 1) for each in value])
+            case "or":
+                return any_of([self.where(scan, each, depth + 1) for each in value])
+            case "not":
+                return Call("not", (self.where(scan, value, depth + 1),))
+        relation = scan.object.relations.get(key)
+        if relation is None:
+            return self._field(scan, scan.object.fields[key], value)
+        if relation.many:
+            return self._list(scan, relation, value, depth)
+        return self._some(scan, relation, value, depth)
+
+    def _field(self, scan: Scan, field: GraphField, wanted: Mapping[str, Any]) -> Expression:
+        expression = scan.field(field.name)
+        return self._operators(expression, field.scalar, wanted, field)
+
+    def _operators(
+        self,
+        expression: Expression,
+        scalar: ScalarName,
+        wanted: Mapping[str, Any],
+        field: GraphField | None,
+    ) -> Expression:
+        found = []
+        for operator, operand in wanted.items():
+            if field is not None and field.words:
+                _check_words(field, operator, operand)
+            found.append(condition(expression, scalar, operator, operand, self._context.now))
+        return all_of(found)
+
+    def _list(
+        self, scan: Scan, relation: GraphRelation, wanted: Mapping[str, Any], depth: int
+    ) -> Expression:
+        found = []
+        for key in wanted:
+            if wanted[key] is None:
+                raise FilterError(f"{relation.name}.{key}: null filters nothing")
+        for key in ("some", "none", "every"):
+            if key in wanted:
+                found.append(self._quantified(scan, relation, key, wanted[key], depth))
+        if "aggregate" in wanted:
+            restriction = wanted.get("where", {})
+            found += self._aggregates(scan, relation, restriction, wanted["aggregate"], depth)
+        elif "where" in wanted:
+            found.append(self._some(scan, relation, wanted["where"], depth))
+        return all_of(found)
+
+    def _quantified(
+        self, scan: Scan, relation: GraphRelation, key: str, wanted: Any, depth: int
+    ) -> Expression:
+        if key == "some":
+            return self._some(scan, relation, wanted, depth)
+        if key == "none":
+            return Call("not", (self._some(scan, relation, wanted, depth),))
+        target, link = self._related(scan, relation)
+        holds = self.where(target, wanted, depth + 1)
+        # A null condition does not hold, so it counts as a failure.
+        fails = Call("not", (Call("same", (holds, Call("and", ()))),))
+        return Call("not", (Exists(_probe(target, [link, fails])),))
+
+    def _some(self, scan: Scan, relation: GraphRelation, wanted: Any, depth: int) -> Expression:
+        target, link = self._related(scan, relation)
+        return Exists(_probe(target, [link, self.where(target, wanted, depth + 1)]))
+
+    def _aggregates(
+        self,
+        scan: Scan,
+        relation: GraphRelation,
+        restriction: Mapping[str, Any],
+        wanted: Mapping[str, Any],
+        depth: int,
+    ) -> list[Expression]:
+        found = []
+        for function, operands in wanted.items():
+            if operands is None:
+                raise FilterError(f"{relation.name}.aggregate.{function}: null filters nothing")
+            if function == "count":
+                count = self._aggregate(scan, relation, restriction, "count", None, depth)
+                found.append(self._operators(count, "int", operands, None))
+                continue
+            for name, operators in operands.items():
+                if operators is None:
+                    raise FilterError(f"{function}.{name}: null filters nothing")
+                value = self._aggregate(scan, relation, restriction, function, name, depth)
+                field = self._context.graph.objects[relation.target].fields[name]
+                scalar = aggregate_scalar(function, field.scalar)
+                found.append(self._operators(value, scalar, operators, None))
+        return found
+
+    def _aggregate(
+        self,
+        scan: Scan,
+        relation: GraphRelation,
+        restriction: Mapping[str, Any],
+        function: str,
+        name: str | None,
+        depth: int,
+    ) -> Expression:
+        target, link = self._related(scan, relation)
+        condition_ = self.where(target, restriction, depth + 1)
+        operator: Operator = function  # type: ignore[assignment]  # named as the operators are
+        arguments = () if name is None else (target.field(name),)
+        columns = (("v", Call(operator, arguments)),)
+        return Scalar(target.select(columns, [link, condition_]))
+
+    def _related(self, scan: Scan, relation: GraphRelation) -> tuple[Scan, Expression]:
+        target = Scan(self._context, self._context.graph.objects[relation.target], self._aliases)
+        if target.denied is not None:
+            self._context.note(target.denied)
+        link = Call("eq", (target.field(relation.remote), scan.field(relation.local)))
+        return target, link
+
+
+class SortKey:
+    """One sort key: its field, its expression and where nulls go."""
+
+    def __init__(self, field: GraphField, expression: Expression, direction: str) -> None:
+        self.field = field
+        self.expression = expression
+        self.direction = direction
+        self.descending = direction.startswith("DESC")
+        self.nulls_first = direction.endswith("NULLS_FIRST")
+
+    @property
+    def order(self) -> Order:
+        """Return the part of ORDER BY."""
+        return Order(self.expression, self.descending, self.nulls_first)
+
+
+def _probe(target: Scan, conditions: list[Expression]) -> Select:
+    return target.select((("x", Call("and", ())),), conditions)
+
+
+def _check_words(field: GraphField, operator: str, operand: Any) -> None:
+    if operator not in ("eq", "neq", "in", "notIn") or operand is None:
+        return
+    given = operand if isinstance(operand, list) else [operand]
+    unknown = [word for word in given if word not in field.words]
+    if unknown:
+        raise ConditionError(
+            f"{field.name} is never {', '.join(map(repr, unknown))}",
+            hint=f"Its values are {', '.join(field.words)}.",
+        )

@@ -1,0 +1,169 @@
+"""Limits before validation: what a document may cost to look at.
+
+Takes the text; respond goes on only with what passes. Every check is linear in the document:
+expanded selections are counted with memory of each fragment, never by expanding it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    parse,
+)
+
+from firnline.errors import FirnlineError
+
+_COUNT_MAX = 1_000_000_000  # counts saturate here
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLimits:
+    """The largest document that is worth planning."""
+
+    bytes_max: int = 64 * 1024
+    tokens_max: int = 2_000
+    depth_max: int = 12
+    selections_max: int = 2_000
+    same_key_max: int = 10
+    root_fields_max: int = 20
+
+
+class DocumentError(FirnlineError):
+    """The document is not GraphQL."""
+
+    code = "document_invalid"
+    status = 400
+
+
+class DocumentTooLargeError(FirnlineError):
+    """The document is over a limit."""
+
+    code = "document_too_large"
+    status = 400
+
+    def __init__(self, what: str, found: int | str, limit: int) -> None:
+        super().__init__(
+            f"the document has {found} {what}, the limit is {limit}",
+            hint="Split the operation, or ask for less at once.",
+        )
+
+
+def guarded(text: str, limits: DocumentLimits) -> DocumentNode:
+    """Return the parsed document; raises DocumentError or DocumentTooLargeError."""
+    size = len(text.encode("utf-8", "replace"))
+    if size > limits.bytes_max:
+        raise DocumentTooLargeError("bytes", size, limits.bytes_max)
+    _check_nesting(text, limits)
+    try:
+        document = parse(text, no_location=False, max_tokens=limits.tokens_max)
+    except GraphQLSyntaxError as error:
+        if "token" in error.message.lower() and "limit" in error.message.lower():
+            raise DocumentTooLargeError(
+                "tokens", f"more than {limits.tokens_max}", limits.tokens_max
+            ) from None
+        line = error.locations[0] if error.locations else None
+        where = f" at line {line.line}, column {line.column}" if line else ""
+        raise DocumentError(
+            f"{error.message}{where}", hint="Check the operation's braces and names."
+        ) from None
+    _Counter(document, limits).check()
+    return document
+
+
+def _check_nesting(text: str, limits: DocumentLimits) -> None:
+    # The parser recurses per brace: refuse before it can run out of stack. Braces in strings and
+    # lists of input objects count too, so the bound is wider than the depth of selections.
+    deepest = depth = 0
+    for character in text:
+        if character in "{[(":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "}])":
+            depth -= 1
+    allowed = limits.depth_max * 4
+    if deepest > allowed:
+        raise DocumentTooLargeError("levels of nesting", deepest, allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    selections: int
+    depth: int
+
+
+class _Counter:
+    def __init__(self, document: DocumentNode, limits: DocumentLimits) -> None:
+        self._limits = limits
+        self._fragments: Mapping[str, FragmentDefinitionNode] = {
+            node.name.value: node
+            for node in document.definitions
+            if isinstance(node, FragmentDefinitionNode)
+        }
+        self._operations = [
+            node for node in document.definitions if isinstance(node, OperationDefinitionNode)
+        ]
+        self._sizes: dict[str, _Size] = {}
+        self._open: set[str] = set()
+
+    def check(self) -> None:
+        for name in self._fragments:
+            self._fragment(name)
+        for operation in self._operations:
+            size = self._set(operation.selection_set)
+            roots = len(operation.selection_set.selections)
+            if roots > self._limits.root_fields_max:
+                limit = self._limits.root_fields_max
+                raise DocumentTooLargeError("root selections", roots, limit)
+            if size.depth > self._limits.depth_max:
+                limit = self._limits.depth_max
+                raise DocumentTooLargeError("levels of depth", size.depth, limit)
+            if size.selections > self._limits.selections_max:
+                limit = self._limits.selections_max
+                raise DocumentTooLargeError("expanded selections", size.selections, limit)
+
+    def _fragment(self, name: str) -> _Size:
+        if name in self._open:
+            raise DocumentError(
+                f"fragment {name} contains itself", hint="Remove the circular spread."
+            )
+        if name not in self._fragments:
+            return _Size(1, 0)  # validation names it
+        if name not in self._sizes:
+            self._open.add(name)
+            self._sizes[name] = self._set(self._fragments[name].selection_set)
+            self._open.discard(name)
+        return self._sizes[name]
+
+    def _set(self, selection_set: SelectionSetNode) -> _Size:
+        selections, depth = 0, 0
+        keys: dict[str, int] = {}
+        for node in selection_set.selections:
+            inner = _Size(0, 0)
+            if isinstance(node, FieldNode):
+                key = node.alias.value if node.alias else node.name.value
+                keys[key] = keys.get(key, 0) + 1
+                if keys[key] > self._limits.same_key_max:
+                    limit = self._limits.same_key_max
+                    raise DocumentTooLargeError("selections of one key", keys[key], limit)
+                if node.selection_set:
+                    inner = self._set(node.selection_set)
+                selections += 1 + inner.selections
+                depth = max(depth, 1 + inner.depth)
+                continue
+            if isinstance(node, InlineFragmentNode):
+                inner = self._set(node.selection_set)
+            elif isinstance(node, FragmentSpreadNode):
+                inner = self._fragment(node.name.value)
+            selections += inner.selections
+            depth = max(depth, inner.depth)
+        return _Size(min(selections, _COUNT_MAX), depth)

@@ -1,0 +1,172 @@
+"""Filter and order inputs: shared operator inputs per scalar, and those of each object.
+
+Takes graph objects; schema hangs the results on list fields as `where` and `orderBy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from graphql import (
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLEnumValue,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLString,
+)
+
+from firnline.catalog.conditions import OPERATORS
+from firnline.catalog.model import ScalarName
+from firnline.graph.scalars import SCALARS
+from firnline.graph.shape import GraphField, GraphObject
+
+SUMMABLE: frozenset[ScalarName] = frozenset({"int", "long", "decimal", "float"})
+COMPARABLE: frozenset[ScalarName] = SUMMABLE | {"date", "timestamp", "string"}
+AGGREGATES: Mapping[str, frozenset[ScalarName]] = {
+    "sum": SUMMABLE,
+    "avg": SUMMABLE,
+    "min": COMPARABLE,
+    "max": COMPARABLE,
+}
+
+ORDER_DIRECTION = GraphQLEnumType(
+    "OrderDirection",
+    {
+        "ASC": GraphQLEnumValue("ASC", description="Smallest first, nulls last."),
+        "DESC": GraphQLEnumValue("DESC", description="Largest first, nulls last."),
+        "ASC_NULLS_FIRST": GraphQLEnumValue("ASC_NULLS_FIRST"),
+        "DESC_NULLS_FIRST": GraphQLEnumValue("DESC_NULLS_FIRST"),
+    },
+)
+_LISTS = frozenset({"in", "notIn", "hasAny"})
+_YES_NO = frozenset({"isNull", "isEmpty"})
+_OPERATOR_NAMES: Mapping[ScalarName, str] = {
+    "id": "IDOperators",
+    "string": "StringOperators",
+    "int": "IntOperators",
+    "long": "LongOperators",
+    "decimal": "DecimalOperators",
+    "float": "FloatOperators",
+    "bool": "BooleanOperators",
+    "date": "DateOperators",
+    "timestamp": "DateTimeOperators",
+    "time": "TimeOperators",
+    "json": "JSONOperators",
+    "strings": "StringListOperators",
+}
+
+
+@cache
+def operators_of(scalar: ScalarName) -> GraphQLInputObjectType:
+    """Return the operator input of a scalar; one instance serves every schema."""
+    value = GraphQLString if scalar == "strings" else SCALARS[scalar]
+    fields: dict[str, GraphQLInputField] = {}
+    for operator in OPERATORS[scalar]:
+        if operator in _YES_NO:
+            fields[operator] = GraphQLInputField(GraphQLBoolean)
+        elif operator in _LISTS:
+            fields[operator] = GraphQLInputField(GraphQLList(GraphQLNonNull(value)))
+        else:
+            fields[operator] = GraphQLInputField(value)
+    return GraphQLInputObjectType(_OPERATOR_NAMES[scalar], fields)
+
+
+class Inputs:
+    """Builds the inputs of every object, each once and only when something refers to it."""
+
+    def __init__(self, objects: Mapping[str, GraphObject]) -> None:
+        self._objects = objects
+        self._where: dict[str, GraphQLInputObjectType] = {}
+        self._order: dict[str, GraphQLInputObjectType] = {}
+        self._list_where: dict[str, GraphQLInputObjectType] = {}
+
+    def where(self, type_name: str) -> GraphQLInputObjectType:
+        """Return `<Type>Where`."""
+        if type_name not in self._where:
+            self._where[type_name] = GraphQLInputObjectType(
+                f"{type_name}Where",
+                lambda: dict(self._where_fields(type_name)),
+                description="Every condition must hold.",
+            )
+        return self._where[type_name]
+
+    def order(self, type_name: str) -> GraphQLInputObjectType:
+        """Return `<Type>OrderBy`."""
+        if type_name not in self._order:
+            self._order[type_name] = GraphQLInputObjectType(
+                f"{type_name}OrderBy",
+                lambda: {
+                    each.name: GraphQLInputField(ORDER_DIRECTION)
+                    for each in self._objects[type_name].fields.values()
+                    if is_sortable(each)
+                },
+                description="One field; give several objects for several keys.",
+            )
+        return self._order[type_name]
+
+    def _where_fields(self, type_name: str) -> Iterator[tuple[str, GraphQLInputField]]:
+        own = self.where(type_name)
+        several = GraphQLList(GraphQLNonNull(own))
+        found = self._objects[type_name]
+        for each in found.fields.values():
+            description = each.description or None
+            yield each.name, GraphQLInputField(operators_of(each.scalar), description=description)
+        for relation in found.relations.values():
+            target = relation.target
+            kind = self._list(target) if relation.many else self.where(target)
+            yield relation.name, GraphQLInputField(kind)
+        yield "and", GraphQLInputField(several)
+        yield "or", GraphQLInputField(several)
+        yield "not", GraphQLInputField(own)
+
+    def _list(self, type_name: str) -> GraphQLInputObjectType:
+        if type_name not in self._list_where:
+            self._list_where[type_name] = GraphQLInputObjectType(
+                f"{type_name}ListWhere",
+                lambda: self._list_fields(type_name),
+                description="Conditions on the related records of one record.",
+            )
+        return self._list_where[type_name]
+
+    def _list_fields(self, type_name: str) -> dict[str, GraphQLInputField]:
+        own = self.where(type_name)
+        return {
+            "some": GraphQLInputField(own, description="At least one related record matches."),
+            "none": GraphQLInputField(own, description="No related record matches."),
+            "every": GraphQLInputField(own, description="No related record fails to match."),
+            "where": GraphQLInputField(
+                own, description="Which related records `aggregate` counts; alone: like `some`."
+            ),
+            "aggregate": GraphQLInputField(self._aggregate(type_name)),
+        }
+
+    def _aggregate(self, type_name: str) -> GraphQLInputObjectType:
+        fields = {"count": GraphQLInputField(operators_of("int"))}
+        for function, scalars in AGGREGATES.items():
+            operands = {
+                each.name: GraphQLInputField(operators_of(aggregate_scalar(function, each.scalar)))
+                for each in self._objects[type_name].fields.values()
+                if each.scalar in scalars
+            }
+            if operands:
+                name = f"{type_name}{function.capitalize()}Where"
+                fields[function] = GraphQLInputField(GraphQLInputObjectType(name, operands))
+        return GraphQLInputObjectType(f"{type_name}AggregateWhere", fields)
+
+
+def is_sortable(field: GraphField) -> bool:
+    """Say whether records can be put in order by `field`."""
+    return field.scalar not in ("json", "strings")
+
+
+def aggregate_scalar(function: str, scalar: ScalarName) -> ScalarName:
+    """Return the type of an aggregate over a field of type `scalar`."""
+    if function == "avg":
+        return "float"
+    if function == "sum":
+        return {"int": "long", "long": "decimal"}.get(scalar, scalar)  # type: ignore[return-value]
+    return scalar

@@ -1,0 +1,92 @@
+"""Persisted operations: documents published ahead and executed by id.
+
+Takes documents from files; respond executes what `documentId` names. Publishing checks the document
+against the tenant's schema, so that what is published can run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from graphql import DocumentNode, OperationDefinitionNode, validate
+
+from firnline.errors import FirnlineError, UsageError
+from firnline.graph.guard import DocumentLimits, guarded
+from firnline.graph.schema import TenantSchema
+from firnline.state.rows import OperationRow
+from firnline.state.state import operation_id_of
+
+
+class UnknownOperationError(FirnlineError):
+    """No operation of that id is published for this tenant."""
+
+    code = "unknown_operation"
+    status = 404
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__(
+            f"no operation {operation_id!r} is published for this tenant",
+            hint="Publish it with `firnline operations publish FILE --tenant TENANT`.",
+        )
+
+
+class OperationInvalidError(UsageError):
+    """A document cannot be published: it does not fit the tenant's schema."""
+
+    code = "operation_invalid"
+
+
+class OperationStore(Protocol):
+    """Where operations are kept."""
+
+    async def publish_operation(
+        self, tenant: str, operation_id: str, name: str, text: str, *, at: datetime
+    ) -> OperationRow:
+        """Store an operation under its id."""
+        ...
+
+    async def operation(self, tenant: str, operation_id: str) -> OperationRow | None:
+        """Return the operation that an id names."""
+        ...
+
+
+async def publish(
+    text: str,
+    *,
+    tenant: str,
+    schema: TenantSchema,
+    store: OperationStore,
+    now: datetime,
+    operation_id: str = "",
+    limits: DocumentLimits | None = None,
+) -> OperationRow:
+    """Check a document against the tenant's schema and store it.
+
+    The id is the digest of the text unless `operation_id` names another. Raises DocumentError,
+    DocumentTooLargeError or OperationInvalidError, naming every problem.
+    """
+    document = guarded(text, limits or DocumentLimits())
+    names = _operation_names(document)
+    if len(names) != 1 or not names[0]:
+        raise OperationInvalidError(
+            f"a published document holds one named operation, this one holds {len(names)}",
+            hint="Write `query Name(...) { ... }`, one per file.",
+        )
+    problems = validate(schema._schema, document)
+    if problems:
+        raise OperationInvalidError(
+            "; ".join(problem.message for problem in problems),
+            hint=f"Compare with `firnline schema {tenant}`.",
+        )
+    identity = operation_id or operation_id_of(text)
+    return await store.publish_operation(tenant, identity, names[0], text, at=now)
+
+
+def _operation_names(document: DocumentNode) -> Sequence[str]:
+    return [
+        node.name.value if node.name else ""
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode)
+    ]

@@ -1,0 +1,473 @@
+"""Plans: what one root field asks, as set operations per level.
+
+Takes a selection; loader runs the plan level by level. A plan holds queries with permitted scans
+already bound into them. What may not be read is noted and planned as null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import GraphQLObjectType, get_named_type
+
+from firnline.cache.query import (
+    Bound,
+    BoundList,
+    Call,
+    Column,
+    Expression,
+    Operator,
+    Order,
+    RowNumber,
+    Select,
+)
+from firnline.catalog.conditions import COLUMN_TYPES, coerced, condition
+from firnline.catalog.model import ScalarName
+from firnline.errors import UsageError
+from firnline.graph.cursor import CursorSeal, after
+from firnline.graph.filter import Filters, SortKey
+from firnline.graph.inputs import aggregate_scalar
+from firnline.graph.request import AccessNote, GraphContext
+from firnline.graph.scan import Aliases, MaskedFieldError, Scan
+from firnline.graph.selection import Selected, Selections
+from firnline.graph.shape import GraphObject, GraphRelation
+
+PAGE_DEFAULT = 20
+PAGE_MAX = 200
+PARENT = "parent"
+NUMBER = "number"
+
+
+class PageSizeError(UsageError):
+    """The caller asked for more records than one page may hold, or for less than none."""
+
+    code = "page_size"
+
+    def __init__(self, asked: int) -> None:
+        super().__init__(
+            f"first: {asked} is outside 0..{PAGE_MAX}",
+            hint=f"Ask for first: {PAGE_MAX}, then follow pageInfo.endCursor.",
+        )
+
+
+@dataclass(slots=True)
+class Leaf:
+    """A value read from column `column`; None: null for every record. `constant` wins."""
+
+    key: str
+    column: str | None = None
+    constant: str | None = None
+    is_json: bool = False
+
+
+@dataclass(slots=True)
+class Child:
+    """A relation: the parent's key is in column `local`, None when it may not be read."""
+
+    key: str
+    local: str | None
+    one: RecordPlan | None = None
+    many: ListPlan | None = None
+
+
+@dataclass(slots=True)
+class RecordSelection:
+    """What is asked of each record of a scan, in response order."""
+
+    entries: list[Leaf | Child] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Columns:
+    """The columns that a statement selects, each expression once."""
+
+    named: dict[str, Expression] = field(default_factory=dict)
+    _names: dict[Expression, str] = field(default_factory=dict)
+
+    def add(self, expression: Expression) -> str:
+        """Return the name under which `expression` is selected."""
+        name = self._names.get(expression)
+        if name is None:
+            name = f"c{len(self.named)}"
+            self._names[expression] = name
+            self.named[name] = expression
+        return name
+
+
+@dataclass(slots=True)
+class RecordPlan:
+    """At most one record per key: a to-one relation, or a record by its key."""
+
+    selection: RecordSelection
+    statement: Statement
+
+
+@dataclass(slots=True)
+class Statement:
+    """A query per batch of parent keys. `link` is the expression compared with the keys."""
+
+    scan: Scan
+    columns: Columns
+    where: list[Expression]
+    order: tuple[Order, ...] = ()
+    limit: int | None = None
+    link: Expression | None = None
+
+    def select(self, keys: Sequence[str] | None) -> Select:
+        """Return the query for the parents `keys`, or for everything when there are none."""
+        where = list(self.where)
+        if keys is not None:
+            assert self.link is not None
+            self.columns.named[PARENT] = self.link
+            where.append(Call("in", (self.link, BoundList(tuple(keys), "VARCHAR"))))
+        columns = tuple(self.columns.named.items()) or (("c0", Bound(1, "INTEGER")),)
+        select = self.scan.select(columns, where)
+        if keys is None or self.limit is None:
+            return select.but(order_by=self.order, limit=self.limit)
+        assert self.link is not None
+        number = RowNumber(self.link, self.order)
+        inner = select.but(columns=(*columns, (NUMBER, number)))
+        return Select(
+            columns=tuple((name, Column("w", name)) for name, _ in columns),
+            source=inner,
+            alias="w",
+            where=Call("lte", (Column("w", NUMBER), Bound(self.limit, "BIGINT"))),
+            order_by=(Order(Column("w", NUMBER)),),
+        )
+
+
+@dataclass(slots=True)
+class AggregateStatement:
+    """Counts and aggregates over all matching rows; grouped by `link` for relations."""
+
+    scan: Scan
+    columns: Columns
+    where: list[Expression]
+    link: Expression | None = None
+
+    def select(self, keys: Sequence[str] | None) -> Select:
+        """Return the query for the parents `keys`, or over everything when there are none."""
+        columns = tuple(self.columns.named.items())
+        if keys is None:
+            return self.scan.select(columns, self.where)
+        assert self.link is not None
+        where = [*self.where, Call("in", (self.link, BoundList(tuple(keys), "VARCHAR")))]
+        return self.scan.select(((PARENT, self.link), *columns), where).but(group_by=(self.link,))
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateColumn:
+    """One aggregate value; `empty` is the answer where there are no rows at all."""
+
+    name: str
+    empty: int | None = None
+
+
+@dataclass(slots=True)
+class AggregateShape:
+    """How an `aggregate` selection is answered: a column, nested ones, or a constant text."""
+
+    entries: dict[str, AggregateColumn | AggregateShape | str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Part:
+    """One response key of a connection."""
+
+    key: str
+    kind: str  # nodes, edges, pageInfo, totalCount, aggregate, __typename
+    selection: RecordSelection | None = None
+    names: Mapping[str, str] = field(default_factory=dict)  # response key -> field
+    node_keys: tuple[tuple[str, RecordSelection], ...] = ()
+    aggregate: AggregateShape | None = None
+    column: str = ""
+    type_name: str = ""
+
+
+@dataclass(slots=True)
+class ListPlan:
+    """A connection: a page of records per parent, with counts and aggregates when asked."""
+
+    parts: list[Part]
+    page: Statement | None
+    totals: AggregateStatement | None
+    first: int
+    has_after: bool
+    cursor_columns: tuple[str, ...]
+    binding: bytes
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans the root fields of one operation."""
+
+    context: GraphContext
+    selections: Selections
+    seal: CursorSeal
+
+    def connection(
+        self, found: GraphObject, selected: Selected, relation: GraphRelation | None = None
+    ) -> ListPlan:
+        """Plan a connection field, of the root or of a relation."""
+        arguments = self.selections.arguments(selected)
+        first = _page_size(arguments.get("first"))
+        where = arguments.get("where") or {}
+        order_by = arguments.get("orderBy") or []
+        scan, filters = self._scan(found)
+        conditions = [filters.where(scan, where)]
+        order = filters.order(scan, order_by)
+        binding = self._binding(found, relation, where, order_by)
+        page = Statement(
+            scan=scan,
+            columns=Columns(),
+            where=conditions,
+            order=tuple(key.order for key in order),
+            limit=first + 1,
+            link=self._link(scan, relation),
+        )
+        after_cursor = arguments.get("after")
+        if after_cursor is not None:
+            conditions.append(after(order, self.seal.open(after_cursor, binding)))
+        totals = self._totals(found, where, relation)
+        parts = self._parts(selected, scan, page.columns, totals)
+        kinds = {part.kind for part in parts}
+        wants_rows = bool(kinds & {"nodes", "edges", "pageInfo"})
+        wants_cursor = bool(kinds & {"edges", "pageInfo"})
+        return ListPlan(
+            parts=parts,
+            page=page if wants_rows else None,
+            totals=totals if kinds & {"totalCount", "aggregate"} else None,
+            first=first,
+            has_after=after_cursor is not None,
+            cursor_columns=_cursor_columns(page.columns, order) if wants_cursor else (),
+            binding=binding,
+        )
+
+    def record(
+        self, found: GraphObject, selected: Selected, relation: GraphRelation | None = None
+    ) -> RecordPlan:
+        """Plan a single record: the target of a to-one relation, or one named by its key."""
+        scan, _ = self._scan(found)
+        columns = Columns()
+        link = self._link(scan, relation)
+        where: list[Expression] = []
+        if relation is None:
+            key = found.fields[found.key]
+            value = self.selections.arguments(selected)[found.key]
+            where = [condition(scan.field(key.name), key.scalar, "eq", value, self.context.now)]
+        selection = self._records(scan, selected, columns)
+        if relation is not None and relation.remote == found.key:
+            return RecordPlan(selection, Statement(scan, columns, where, link=link))
+        # A relation by another field than the key could find several: the first by key.
+        order = (Order(scan.field(found.key)),)
+        return RecordPlan(selection, Statement(scan, columns, where, order, 1, link))
+
+    def _scan(self, found: GraphObject) -> tuple[Scan, Filters]:
+        aliases = Aliases()
+        scan = Scan(self.context, found, aliases)
+        if scan.denied is not None:
+            self.context.note(scan.denied)
+        return scan, Filters(self.context, aliases)
+
+    def _link(self, scan: Scan, relation: GraphRelation | None) -> Expression | None:
+        return None if relation is None else _link_value(scan, relation.remote)
+
+    def _binding(
+        self,
+        found: GraphObject,
+        relation: GraphRelation | None,
+        where: Mapping[str, Any],
+        order_by: Sequence[Any],
+    ) -> bytes:
+        principal = self.context.principal
+        way = relation.name if relation else ""
+        return orjson.dumps(
+            [principal.tenant, principal.email, found.type_name, way, where, order_by]
+        )
+
+    def _totals(
+        self, found: GraphObject, where: Mapping[str, Any], relation: GraphRelation | None
+    ) -> AggregateStatement:
+        scan, filters = self._scan(found)
+        conditions = [filters.where(scan, where)]
+        return AggregateStatement(scan, Columns(), conditions, self._link(scan, relation))
+
+    def _parts(
+        self, selected: Selected, scan: Scan, columns: Columns, totals: AggregateStatement
+    ) -> list[Part]:
+        connection = _object_type(selected)
+        found = []
+        for each in self.selections.of(connection, selected.nodes):
+            part = Part(each.key, each.name, type_name=connection.name)
+            match each.name:
+                case "nodes":
+                    part.selection = self._records(scan, each, columns)
+                case "edges":
+                    part.names, part.node_keys = self._edges(scan, each, columns)
+                case "pageInfo":
+                    part.names = self._names(each)
+                case "totalCount":
+                    part.column = totals.columns.add(Call("count", ()))
+                case "aggregate":
+                    part.aggregate = self._aggregate(each, totals)
+            found.append(part)
+        return found
+
+    def _names(self, selected: Selected) -> Mapping[str, str]:
+        return {
+            each.key: each.name
+            for each in self.selections.of(_object_type(selected), selected.nodes)
+        }
+
+    def _edges(
+        self, scan: Scan, selected: Selected, columns: Columns
+    ) -> tuple[Mapping[str, str], tuple[tuple[str, RecordSelection], ...]]:
+        edge = _object_type(selected)
+        names: dict[str, str] = {}
+        nodes = []
+        for each in self.selections.of(edge, selected.nodes):
+            names[each.key] = edge.name if each.name == "__typename" else each.name
+            if each.name == "node":
+                nodes.append((each.key, self._records(scan, each, columns)))
+        return names, tuple(nodes)
+
+    def _records(self, scan: Scan, selected: Selected, columns: Columns) -> RecordSelection:
+        record = _object_type(selected)
+        selection = RecordSelection()
+        for each in self.selections.of(record, selected.nodes):
+            if each.name == "__typename":
+                selection.entries.append(Leaf(each.key, constant=record.name))
+            elif each.name in scan.object.fields:
+                selection.entries.append(self._leaf(scan, each, columns))
+            else:
+                selection.entries.append(self._child(scan, each, columns))
+        return selection
+
+    def _leaf(self, scan: Scan, selected: Selected, columns: Columns) -> Leaf:
+        scalar = scan.object.fields[selected.name].scalar
+        try:
+            value = scan.field(selected.name)
+        except MaskedFieldError as masked:
+            self.context.note(masked.note)
+            return Leaf(selected.key)
+        return Leaf(selected.key, columns.add(answered(value, scalar)), is_json=scalar == "json")
+
+    def _child(self, scan: Scan, selected: Selected, columns: Columns) -> Child:
+        relation = scan.object.relations[selected.name]
+        target = self.context.graph.objects[relation.target]
+        try:
+            local: str | None = columns.add(_link_value(scan, relation.local))
+            if relation.many:
+                return Child(selected.key, local, many=self.connection(target, selected, relation))
+            return Child(selected.key, local, one=self.record(target, selected, relation))
+        except MaskedFieldError as masked:
+            if masked.note.coordinate not in _link_coordinates(scan.object, relation):
+                raise
+            coordinate = f"{scan.object.type_name}.{relation.name}"
+            note = masked.note
+            reason = f"needs {note.coordinate}: {note.reason}"
+            self.context.note(AccessNote(coordinate, "masked", reason, note.source))
+        if not relation.many:
+            return Child(selected.key, None)
+        return Child(selected.key, None, many=self._empty(selected))
+
+    def _empty(self, selected: Selected) -> ListPlan:
+        """Plan a connection that is empty for every parent because its link is masked."""
+        connection = _object_type(selected)
+        parts = []
+        for each in self.selections.of(connection, selected.nodes):
+            part = Part(each.key, each.name, type_name=connection.name)
+            if each.name == "pageInfo":
+                part.names = self._names(each)
+            elif each.name == "aggregate":
+                part.aggregate = self._empty_aggregate(each)
+            parts.append(part)
+        return ListPlan(parts, None, None, 0, False, (), b"")
+
+    def _empty_aggregate(self, selected: Selected) -> AggregateShape:
+        shape = AggregateShape()
+        for each in self.selections.of(_object_type(selected), selected.nodes):
+            if each.name == "__typename":
+                shape.entries[each.key] = each.type.name
+            elif each.name == "count":
+                shape.entries[each.key] = AggregateColumn("count", 0)
+            elif each.nodes[0].selection_set is None:
+                shape.entries[each.key] = AggregateColumn(each.name)
+            else:
+                shape.entries[each.key] = self._empty_aggregate(each)
+        return shape
+
+    def _aggregate(self, selected: Selected, totals: AggregateStatement) -> AggregateShape:
+        shape = AggregateShape()
+        for each in self.selections.of(_object_type(selected), selected.nodes):
+            if each.name == "__typename":
+                shape.entries[each.key] = each.type.name
+            elif each.name == "count":
+                column = totals.columns.add(Call("count", ()))
+                shape.entries[each.key] = AggregateColumn(column, 0)
+            else:
+                shape.entries[each.key] = self._operands(each, totals)
+        return shape
+
+    def _operands(self, selected: Selected, totals: AggregateStatement) -> AggregateShape:
+        shape = AggregateShape()
+        function: Operator = selected.name  # type: ignore[assignment]  # sum, avg, min, max
+        for each in self.selections.of(_object_type(selected), selected.nodes):
+            if each.name == "__typename":
+                shape.entries[each.key] = each.type.name
+                continue
+            scalar = totals.scan.object.fields[each.name].scalar
+            value = Call(function, (totals.scan.field(each.name),))
+            output = aggregate_scalar(function, scalar)
+            shape.entries[each.key] = AggregateColumn(totals.columns.add(answered(value, output)))
+        return shape
+
+
+def answered(value: Expression, scalar: ScalarName) -> Expression:
+    """Return a value in the form that the JSON answer carries."""
+    match scalar:
+        case "decimal" | "date" | "time" | "json":
+            return Call("text", (value,))
+        case "timestamp":
+            return Call("iso_timestamp", (value,))
+        case _:
+            return value
+
+
+def _link_value(scan: Scan, name: str) -> Expression:
+    """Return a relation's key as text, the form in which both sides are compared."""
+    return coerced(scan.field(name), scan.object.fields[name].scalar, "string")
+
+
+def _link_coordinates(owner: GraphObject, relation: GraphRelation) -> set[str]:
+    return {f"{owner.type_name}.{relation.local}", f"{relation.target}.{relation.remote}"}
+
+
+def _cursor_columns(columns: Columns, order: Sequence[SortKey]) -> tuple[str, ...]:
+    # As text with full precision: the answer's own form of a timestamp ends at milliseconds.
+    return tuple(
+        columns.add(
+            key.expression
+            if COLUMN_TYPES[key.field.scalar] == "VARCHAR"
+            else Call("text", (key.expression,))
+        )
+        for key in order
+    )
+
+
+def _page_size(asked: int | None) -> int:
+    if asked is None:
+        return PAGE_DEFAULT
+    if not 0 <= asked <= PAGE_MAX:
+        raise PageSizeError(asked)
+    return asked
+
+
+def _object_type(selected: Selected) -> GraphQLObjectType:
+    assert selected.definition is not None
+    named = get_named_type(selected.definition.type)
+    assert isinstance(named, GraphQLObjectType)
+    return named

@@ -1,0 +1,69 @@
+"""What one request carries through planning and loading."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from graphql import GraphQLResolveInfo
+
+from firnline.access.decisions import Decisions
+from firnline.access.principal import Principal
+from firnline.graph.shape import TenantGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A subtree that needs no further resolving: JSON-ready, keyed by response keys."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNote:
+    """Something withheld: `coordinate` is Type or Type.field, `effect` masked or denied."""
+
+    coordinate: str
+    effect: str
+    reason: str
+    source: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the form listed in `extensions.access`."""
+        return {
+            "coordinate": self.coordinate,
+            "effect": self.effect,
+            "reason": self.reason,
+            "source": self.source,
+        }
+
+
+@dataclass(slots=True)
+class GraphContext:
+    """One request of one principal against one snapshot of one tenant's cache.
+
+    `decisions` are the principal's rights, `stored` tells which fields of an object have a column
+    in the snapshot (None: the object was never synced). `statements` collects what was asked of
+    the cache, for explaining.
+    """
+
+    principal: Principal
+    graph: TenantGraph
+    decisions: Decisions
+    now: datetime
+    resolve: Callable[[GraphQLResolveInfo[Any]], Awaitable[Completed]]
+    freshness: Callable[[], Mapping[tuple[str, str], str | None]]
+    variables: Any = None
+    notes: dict[tuple[str, str], AccessNote] = field(default_factory=dict)
+    objects_read: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def tenant(self) -> str:
+        """Return the tenant's name."""
+        return self.graph.tenant
+
+    def note(self, note: AccessNote) -> None:
+        """Remember something withheld, once per coordinate and effect."""
+        self.notes.setdefault((note.coordinate, note.effect), note)

@@ -1,0 +1,260 @@
+"""From a question to its answer: guard, schema, plan, load, mask, JSON.
+
+Takes a principal and a request; the web edge and the CLI receive the GraphQL response. DuckDB work
+runs in worker threads; one snapshot serves the whole operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import orjson
+from graphql import GraphQLError, GraphQLResolveInfo
+
+from firnline.access.principal import Principal
+from firnline.cache.database import Snapshot, TenantDatabase
+from firnline.clock import Clock
+from firnline.errors import FirnlineError, UsageError
+from firnline.graph.cursor import CursorSeal
+from firnline.graph.guard import DocumentLimits, guarded
+from firnline.graph.loader import Loader
+from firnline.graph.operations import OperationStore, UnknownOperationError
+from firnline.graph.plan import Planner
+from firnline.graph.request import Completed, GraphContext
+from firnline.graph.selection import Selected, Selections
+from firnline.graph.tenants import TenantGraphs
+
+_LOG = logging.getLogger("firnline.graph")
+_ERRORS_MAX = 10
+
+
+class OperationNameError(UsageError):
+    """The document holds several operations and none was chosen."""
+
+    code = "operation_name"
+
+
+class Databases(Protocol):
+    """Opens tenants' caches."""
+
+    def __call__(self, tenant: str) -> Awaitable[TenantDatabase]:
+        """Return the open cache of a tenant; raises NoDataYetError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One GraphQL request: a document or the id of a published one."""
+
+    query: str | None = None
+    document_id: str | None = None
+    variables: Mapping[str, Any] | None = None
+    operation_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A GraphQL response. `executed` is false when the document was refused before it ran."""
+
+    data: Mapping[str, Any] | None
+    errors: tuple[Mapping[str, Any], ...] = ()
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    statements: tuple[tuple[str, int], ...] = ()
+    executed: bool = True
+
+    def body(self) -> bytes:
+        """Return the response as JSON, errors first as the specification advises."""
+        parts: dict[str, Any] = {}
+        if self.errors:
+            parts["errors"] = list(self.errors)
+        if self.executed:
+            parts["data"] = self.data
+        if self.extensions:
+            parts["extensions"] = dict(self.extensions)
+        return orjson.dumps(parts)
+
+
+class Responder:
+    """Answers questions for principals."""
+
+    def __init__(
+        self,
+        graphs: TenantGraphs,
+        *,
+        databases: Databases,
+        operations: OperationStore,
+        seal: CursorSeal,
+        clock: Clock,
+        limits: DocumentLimits | None = None,
+    ) -> None:
+        self._graphs = graphs
+        self._databases = databases
+        self._operations = operations
+        self._seal = seal
+        self._clock = clock
+        self._limits = limits or DocumentLimits()
+
+    async def answer(self, principal: Principal, question: Question) -> Answer:
+        """Answer one question; raises FirnlineError when it cannot be asked at all."""
+        graph = await self._graphs.graph(principal.tenant)
+        text = await self._text(principal, question)
+        guarded(text, self._limits)
+        schema = self._graphs.schema(graph)
+        database = await self._databases(principal.tenant)
+        async with _Session(database) as session:
+            decisions = await session.run(self._graphs.decisions, graph, principal)
+            execution = _Execution(session, self._seal)
+            now = self._clock.now()
+            freshness = _freshness(database)
+            context = GraphContext(
+                principal=principal,
+                graph=graph,
+                decisions=decisions,
+                now=now,
+                resolve=execution.resolve,
+                freshness=lambda: freshness,
+            )
+            execution.context = context
+            result = await schema.execute(
+                text,
+                variable_values=dict(question.variables or {}),
+                context_value=context,
+                operation_name=question.operation_name,
+            )
+        return Answer(
+            data=result.data,
+            errors=tuple(_formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
+            extensions=_extensions(context, freshness),
+            statements=tuple(execution.statements),
+            executed=context.variables is not None,
+        )
+
+    async def _text(self, principal: Principal, question: Question) -> str:
+        if question.query is not None:
+            return question.query
+        if not question.document_id:
+            raise UsageError("the request holds no document", hint="Send query or documentId.")
+        found = await self._operations.operation(principal.tenant, question.document_id)
+        if found is None:
+            raise UnknownOperationError(question.document_id)
+        return found.text
+
+
+class _Session:
+    """One snapshot, used from worker threads; a cancelled request interrupts its statement."""
+
+    def __init__(self, database: TenantDatabase) -> None:
+        self._manager: AbstractContextManager[Snapshot] = database.snapshot()
+        self._snapshot: Snapshot | None = None
+
+    async def __aenter__(self) -> _Session:
+        self._snapshot = await asyncio.to_thread(self._manager.__enter__)
+        return self
+
+    async def __aexit__(self, *failure: Any) -> None:
+        # Shielded: a cancelled request must still give its cursor back clean.
+        await asyncio.shield(asyncio.to_thread(self._manager.__exit__, *failure))
+
+    async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        assert self._snapshot is not None
+        running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, self._snapshot))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._snapshot.interrupt()
+            await asyncio.wait([running])
+            raise
+
+
+class _Execution:
+    """Plans and loads the root fields of one operation."""
+
+    def __init__(self, session: _Session, seal: CursorSeal) -> None:
+        self._session = session
+        self._seal = seal
+        self.context: GraphContext | None = None
+        self.statements: list[tuple[str, int]] = []
+
+    async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
+        return Completed(await self._session.run(self._resolve, info))
+
+    def _resolve(self, info: GraphQLResolveInfo[Any], snapshot: Snapshot) -> Any:
+        assert self.context is not None
+        selections = Selections(info, self.context.variables)
+        planner = Planner(self.context, selections, self._seal)
+        loader = Loader(snapshot.fetch, self._seal, self.statements)
+        node = info.field_nodes[0]
+        key = node.alias.value if node.alias else node.name.value
+        root = Selected(key, info.parent_type, node)
+        root.nodes = list(info.field_nodes)
+        entries = {
+            (found.namespace, name): (found, many)
+            for found in self.context.graph.objects.values()
+            for name, many in ((found.list_name, True), (found.one_name, False))
+        }
+
+        def load(namespace: str, selected: Selected) -> Any:
+            if selected.name == "__typename":
+                return selected.type.name
+            found, many = entries[namespace, selected.name]
+            if many:
+                return loader.connection(planner.connection(found, selected))
+            return loader.record(planner.record(found, selected))
+
+        if ("", root.name) in entries:
+            return load("", root)
+        assert root.definition is not None
+        namespace_type = root.definition.type.of_type  # type: ignore[union-attr]
+        members = selections.of(namespace_type, root.nodes)
+        return {selected.key: load(root.name, selected) for selected in members}
+
+
+def _freshness(database: TenantDatabase) -> Mapping[tuple[str, str], str | None]:
+    stamps: Mapping[tuple[str, str], datetime] = database.freshness()
+    return {
+        slot: stamps[slot].isoformat().replace("+00:00", "Z") if slot in stamps else None
+        for slot in database.versions()
+    }
+
+
+def _extensions(
+    context: GraphContext, freshness: Mapping[tuple[str, str], str | None]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "access": [note.as_dict() for _, note in sorted(context.notes.items())],
+    }
+    found["freshness"] = {
+        f"{connection}.{name}": freshness.get((connection, name))
+        for connection, name in sorted(context.objects_read)
+    }
+    return found
+
+
+def _formatted(error: GraphQLError) -> Mapping[str, Any]:
+    original = error.original_error
+    formatted: dict[str, Any] = dict(error.formatted)
+    if isinstance(original, FirnlineError):
+        facts = original.as_dict()
+        formatted["message"] = facts.pop("message")
+        formatted["extensions"] = facts
+    elif original is not None and not isinstance(original, GraphQLError):
+        incident = uuid.uuid4().hex[:12]
+        _LOG.error("operation failed, incident %s", incident, exc_info=original)
+        formatted["message"] = f"the operation failed inside the gateway (incident {incident})"
+        formatted["extensions"] = {
+            "code": "internal",
+            "hint": "Report the incident number to the operator of this gateway.",
+        }
+    else:
+        formatted["extensions"] = {
+            "code": "operation_refused",
+            "hint": "Check names, arguments and variables against the tenant's schema.",
+        }
+    return formatted

@@ -1,0 +1,206 @@
+"""A scan: one object of the graph under one alias, as one principal may see it.
+
+Takes a graph object and the request; plan and filter take typed expressions from it and, at the
+end, the relation to select from. Only columns that were asked for and may be read are ever named,
+and every row of the relation satisfies the principal's row filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+from firnline.access.model import ObjectAccess
+from firnline.cache.query import (
+    FALSE,
+    TRUE,
+    Bound,
+    Call,
+    Column,
+    Expression,
+    Join,
+    Select,
+    Table,
+    all_of,
+)
+from firnline.catalog.conditions import COLUMN_TYPES
+from firnline.catalog.mapping import conditions, mapped
+from firnline.catalog.model import FieldInfo, ObjectInfo
+from firnline.errors import FirnlineError
+from firnline.graph.request import AccessNote, GraphContext
+from firnline.graph.shape import GraphField, GraphObject
+
+
+class ObjectNotSyncedError(FirnlineError):
+    """The object is known but the cache holds nothing of it yet."""
+
+    code = "object_not_synced"
+    retryable = True
+    status = 409
+
+    def __init__(self, tenant: str, name: str) -> None:
+        super().__init__(f"{name} has not been synced yet", hint=f"Run `firnline sync {tenant}`.")
+
+
+class MaskedFieldError(FirnlineError):
+    """The principal may not read a field; selecting it gives null, using it is refused."""
+
+    code = "field_not_readable"
+    status = 403
+
+    def __init__(self, coordinate: str, reason: str, source: str) -> None:
+        super().__init__(
+            f"you may not read {coordinate}, so it cannot filter, order or aggregate",
+            hint=reason,
+        )
+        self.note = AccessNote(coordinate, "masked", reason, source)
+
+
+class Aliases:
+    """Hands out aliases that are unique within one statement."""
+
+    def __init__(self) -> None:
+        self._numbers: Iterator[int] = count()
+
+    def next(self) -> str:
+        """Return a fresh alias."""
+        return f"t{next(self._numbers)}"
+
+
+class _Permitted:
+    """One permitted table under an alias, naming only the columns that were asked for."""
+
+    def __init__(self, context: GraphContext, connection: str, source: ObjectInfo, alias: str):
+        self.context = context
+        self.connection = connection
+        self.source = source
+        self.alias = alias
+        self.access: ObjectAccess = context.decisions.object(connection, source.name)
+        self._used: dict[str, Expression] = {}
+        stored = context.decisions.stored.get(connection, {}).get(source.name)
+        if stored is None:
+            raise ObjectNotSyncedError(context.tenant, f"{connection}.{source.name}")
+        self._stored = stored
+        context.objects_read.add((connection, source.name))
+
+    def column(self, name: str) -> Expression:
+        field = self.source.by_name[name]
+        if name not in self._stored:  # discovered since the last sync
+            return Bound(None, COLUMN_TYPES[field.type])
+        column = self.context.graph.columns[self.connection][self.source.name][name]
+        self._used[column] = Column(f"{self.alias}_raw", column)
+        return Column(self.alias, column)
+
+    def relation(self) -> Select:
+        """Return the rows that the principal sees, with the columns asked for so far."""
+        raw = f"{self.alias}_raw"
+        visible = self.context.decisions.rows(self.connection, self.source.name, raw)
+        columns = self._used or {"_": Bound(1, "INTEGER")}
+        return Select(
+            columns=tuple(columns.items()),
+            source=Table(self.connection, self.source.name),
+            alias=raw,
+            where=None if visible == TRUE else visible,
+        )
+
+
+class Scan:
+    """One graph object under one alias. Ask for fields first, then for the relation."""
+
+    def __init__(self, context: GraphContext, found: GraphObject, aliases: Aliases) -> None:
+        self.context = context
+        self.object = found
+        self._aliases = aliases
+        self._base = _Permitted(context, found.connection, found.source, aliases.next())
+        self._joined: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
+        self._fields: dict[str, Expression] = {}
+
+    @property
+    def denied(self) -> AccessNote | None:
+        """Return why nothing of this object is readable, None when something is."""
+        if self._base.access.readable:
+            return None
+        return AccessNote(
+            self.object.type_name, "denied", self._base.access.reason, self.object.connection
+        )
+
+    def field(self, name: str) -> Expression:
+        """Return a field as an expression of its type; raises MaskedFieldError."""
+        if name not in self._fields:
+            self._fields[name] = self._read(self.object.fields[name])
+        return self._fields[name]
+
+    def _read(self, field: GraphField) -> Expression:
+        coordinate = f"{self.object.type_name}.{field.name}"
+        if field.name in self.object.policy.hide:
+            raise MaskedFieldError(coordinate, "hidden by the builder's policy", "policy")
+        try:
+            return mapped(field.mapping, field.scalar, self, self.context.now)
+        except _HiddenColumn as hidden:
+            raise MaskedFieldError(coordinate, hidden.reason, hidden.connection) from None
+
+    def raw(self, path: str) -> tuple[Expression, FieldInfo]:
+        """Return the value at a source path (`catalog.mapping.PathResolver`)."""
+        *references, last = path.split(".")
+        permitted = self._base
+        for depth in range(len(references)):
+            permitted = self._join(permitted, tuple(references[: depth + 1]))
+        return _readable(permitted, last), permitted.source.by_name[last]
+
+    def _join(self, owner: _Permitted, steps: tuple[str, ...]) -> _Permitted:
+        if steps not in self._joined:
+            reference = owner.source.by_name[steps[-1]]
+            own = _readable(owner, reference.name)
+            catalog = self.context.graph.catalogs[owner.connection]
+            targets = reference.reference.targets if reference.reference else ()
+            target = next(catalog.by_name[name] for name in targets if name in catalog.by_name)
+            joined = _Permitted(self.context, owner.connection, target, self._aliases.next())
+            if not joined.access.readable:
+                raise _HiddenColumn(owner.connection, joined.access.reason)
+            on = Call("eq", (own, joined.column(target.key)))
+            self._joined[steps] = (joined, on)
+        return self._joined[steps][0]
+
+    def select(
+        self, columns: tuple[tuple[str, Expression], ...], where: list[Expression]
+    ) -> Select:
+        """Return a query over the permitted rows; more parts are added by `Select.but`."""
+        condition = all_of([self._belongs(), *where])
+        return Select(
+            columns=columns,
+            source=self._base.relation(),
+            alias=self._base.alias,
+            joins=tuple(
+                Join(joined.relation(), joined.alias, on) for joined, on in self._joined.values()
+            ),
+            where=None if condition == TRUE else condition,
+        )
+
+    def _belongs(self) -> Expression:
+        """Return the condition of the mapping under which a source record counts at all."""
+        if not self._base.access.readable:
+            return FALSE
+        try:
+            return conditions(self.object.where, self, self.context.now)
+        except _HiddenColumn as hidden:
+            # What decides membership may not be read: showing the members would tell it.
+            self.context.note(
+                AccessNote(self.object.type_name, "denied", hidden.reason, hidden.connection)
+            )
+            return FALSE
+
+
+class _HiddenColumn(Exception):
+    def __init__(self, connection: str, reason: str) -> None:
+        super().__init__(reason)
+        self.connection = connection
+        self.reason = reason
+
+
+def _readable(permitted: _Permitted, name: str) -> Expression:
+    reason = permitted.access.hidden.get(name)
+    if not permitted.access.readable:
+        reason = permitted.access.reason
+    if reason is not None:
+        raise _HiddenColumn(permitted.connection, reason)
+    return permitted.column(name)

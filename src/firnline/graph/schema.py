@@ -1,0 +1,227 @@
+"""Builds a tenant's schema: Strawberry's fixed part with the tenant's record types beside it.
+
+Takes a `TenantGraph`; respond executes operations on the result. Record types are graphql-core
+types with lazy fields, because decorating a class per discovered object costs forty times as much.
+Two tenants of one shape share one schema: resolvers take sources from the request, not from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import strawberry
+from graphql import (
+    GraphQLArgument,
+    GraphQLField,
+    GraphQLInt,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    GraphQLString,
+)
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from firnline.graph import fixed
+from firnline.graph.inputs import AGGREGATES, Inputs, aggregate_scalar
+from firnline.graph.request import Completed, GraphContext
+from firnline.graph.scalars import SCALARS
+from firnline.graph.shape import GraphField, GraphObject, TenantGraph
+
+_DOCUMENTS_CACHED_MAX = 512
+
+
+class SetwiseExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Strawberry's executor, which lets completed subtrees pass."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Resolvers get plain values from Strawberry; planning arguments needs the container.
+        self.context_value.variables = self.variable_values
+
+    def complete_value(
+        self,
+        return_type: Any,
+        field_details_list: Any,
+        info: Any,
+        path: Any,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        if type(result) is Completed:
+            return result.value
+        return super().complete_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+
+class TenantSchema(strawberry.Schema):
+    """A Strawberry schema with a tenant's record types grafted onto its query type."""
+
+    def __init__(self, graph: TenantGraph) -> None:
+        super().__init__(
+            query=fixed.Query,
+            types=[fixed.PageInfo],
+            execution_context_class=SetwiseExecutor,
+            config=StrawberryConfig(disable_field_suggestions=True),
+            extensions=[
+                lambda: ParserCache(maxsize=_DOCUMENTS_CACHED_MAX),
+                lambda: ValidationCache(maxsize=_DOCUMENTS_CACHED_MAX),
+            ],
+        )
+        base = self._schema
+        types = RecordTypes(graph.objects, base.type_map)
+        query_type = base.query_type
+        assert query_type is not None
+        query = GraphQLObjectType("Query", {**query_type.fields, **dict(types.root_fields())})
+        self._schema = GraphQLSchema(
+            query=query, directives=base.directives, extensions=base.extensions
+        )
+        self._schema._strawberry_schema = self  # type: ignore[attr-defined]
+
+
+async def _resolve_setwise(
+    _source: Any, info: GraphQLResolveInfo[GraphContext], **_arguments: Any
+) -> Completed:
+    return await info.context.resolve(info)
+
+
+class RecordTypes:
+    """Builds the object types of every graph object, each once."""
+
+    def __init__(
+        self, objects: Mapping[str, GraphObject], shared: Mapping[str, GraphQLNamedType]
+    ) -> None:
+        self._objects = objects
+        page_info = shared["PageInfo"]
+        assert isinstance(page_info, GraphQLObjectType)
+        self._page_info = page_info
+        self._inputs = Inputs(objects)
+        self._records: dict[str, GraphQLObjectType] = {}
+        self._connections: dict[str, GraphQLObjectType] = {}
+
+    def root_fields(self) -> Iterator[tuple[str, GraphQLField]]:
+        """Yield the builder's root fields and one field per namespace."""
+        namespaces: dict[str, list[GraphObject]] = {}
+        for found in self._objects.values():
+            if found.namespace:
+                namespaces.setdefault(found.namespace, []).append(found)
+            else:
+                yield from self._entry_fields(found, _resolve_setwise)
+        for name, members in namespaces.items():
+            fields = {
+                field_name: field
+                for member in members
+                for field_name, field in self._entry_fields(member, None)
+            }
+            namespace = GraphQLObjectType(
+                f"{name[0].upper()}{name[1:]}",
+                fields,
+                description=f"All objects of the connection {name}, in the provider's own names.",
+            )
+            yield name, GraphQLField(GraphQLNonNull(namespace), resolve=_resolve_setwise)
+
+    def _entry_fields(self, found: GraphObject, resolve: Any) -> Iterator[tuple[str, GraphQLField]]:
+        yield found.list_name, self._list_field(found.type_name, found.description, resolve)
+        key = GraphQLArgument(GraphQLNonNull(SCALARS[found.fields[found.key].scalar]))
+        yield (
+            found.one_name,
+            GraphQLField(
+                self._record(found.type_name),
+                args={found.key: key},
+                resolve=resolve,
+                description=f"One {found.type_name} by its key, null when there is none to see.",
+            ),
+        )
+
+    def _list_field(self, type_name: str, description: str, resolve: Any = None) -> GraphQLField:
+        order = GraphQLList(GraphQLNonNull(self._inputs.order(type_name)))
+        return GraphQLField(
+            GraphQLNonNull(self._connection(type_name)),
+            args={
+                "where": GraphQLArgument(self._inputs.where(type_name)),
+                "orderBy": GraphQLArgument(order),
+                "first": GraphQLArgument(GraphQLInt, description="Page size, 20 when absent."),
+                "after": GraphQLArgument(GraphQLString, description="A cursor to go on from."),
+            },
+            resolve=resolve,
+            description=description or None,
+        )
+
+    def _record(self, type_name: str) -> GraphQLObjectType:
+        if type_name not in self._records:
+            found = self._objects[type_name]
+            self._records[type_name] = GraphQLObjectType(
+                type_name,
+                lambda: dict(self._record_fields(found)),
+                description=found.description or None,
+            )
+        return self._records[type_name]
+
+    def _record_fields(self, found: GraphObject) -> Iterator[tuple[str, GraphQLField]]:
+        for each in found.fields.values():
+            output: Any = _output(each)
+            if each.name == found.key:
+                output = GraphQLNonNull(output)
+            yield each.name, GraphQLField(output, description=_described(each))
+        for relation in found.relations.values():
+            if relation.many:
+                yield relation.name, self._list_field(relation.target, relation.description)
+            else:
+                target = self._record(relation.target)
+                description = relation.description or None
+                yield relation.name, GraphQLField(target, description=description)
+
+    def _connection(self, type_name: str) -> GraphQLObjectType:
+        if type_name not in self._connections:
+            self._connections[type_name] = GraphQLObjectType(
+                f"{type_name}Connection", lambda: self._connection_fields(type_name)
+            )
+        return self._connections[type_name]
+
+    def _connection_fields(self, type_name: str) -> dict[str, GraphQLField]:
+        record = GraphQLNonNull(self._record(type_name))
+        edge = GraphQLObjectType(
+            f"{type_name}Edge",
+            {"cursor": GraphQLField(GraphQLNonNull(GraphQLString)), "node": GraphQLField(record)},
+        )
+        return {
+            "nodes": GraphQLField(GraphQLNonNull(GraphQLList(record))),
+            "edges": GraphQLField(GraphQLNonNull(GraphQLList(GraphQLNonNull(edge)))),
+            "pageInfo": GraphQLField(GraphQLNonNull(self._page_info)),
+            "totalCount": GraphQLField(
+                GraphQLNonNull(GraphQLInt), description="All matching records you may see."
+            ),
+            "aggregate": GraphQLField(
+                GraphQLNonNull(self._aggregate(type_name)),
+                description="Over all matching records you may see.",
+            ),
+        }
+
+    def _aggregate(self, type_name: str) -> GraphQLObjectType:
+        fields = {"count": GraphQLField(GraphQLNonNull(GraphQLInt))}
+        for function, scalars in AGGREGATES.items():
+            values = {
+                each.name: GraphQLField(SCALARS[aggregate_scalar(function, each.scalar)])
+                for each in self._objects[type_name].fields.values()
+                if each.scalar in scalars
+            }
+            if values:
+                inner = GraphQLObjectType(f"{type_name}{function.capitalize()}", values)
+                fields[function] = GraphQLField(GraphQLNonNull(inner))
+        return GraphQLObjectType(f"{type_name}Aggregate", fields)
+
+
+def _output(each: GraphField) -> Any:
+    scalar = SCALARS[each.scalar]
+    return GraphQLList(GraphQLNonNull(scalar)) if each.scalar == "strings" else scalar
+
+
+def _described(each: GraphField) -> str | None:
+    words = f" One of: {', '.join(each.words)}." if each.words else ""
+    return f"{each.description}{words}".strip() or None

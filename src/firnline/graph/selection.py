@@ -1,0 +1,97 @@
+"""Selections: which fields an operation asks of one type, with directives and fragments applied.
+
+Takes field nodes of a validated document; plan receives response keys in order, fields of equal
+response key merged as the GraphQL specification says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLIncludeDirective,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSkipDirective,
+    InlineFragmentNode,
+    SelectionSetNode,
+)
+from graphql.execution.values import get_argument_values, get_directive_values
+
+
+class Selected:
+    """One response key of a selection: the field and all nodes that ask for it."""
+
+    __slots__ = ("definition", "key", "nodes", "type")
+
+    def __init__(self, key: str, type_: GraphQLObjectType, node: FieldNode) -> None:
+        self.key = key
+        self.type = type_
+        self.nodes = [node]
+        self.definition: GraphQLField | None = type_.fields.get(node.name.value)
+
+    @property
+    def name(self) -> str:
+        """Return the field's name."""
+        return self.nodes[0].name.value
+
+
+class Selections:
+    """Reads selections of one operation."""
+
+    def __init__(self, info: GraphQLResolveInfo[Any], variables: Any) -> None:
+        self._fragments: Mapping[str, FragmentDefinitionNode] = info.fragments  # type: ignore[assignment]
+        self._variables = variables
+
+    def of(self, type_: GraphQLObjectType, nodes: Iterable[FieldNode]) -> list[Selected]:
+        """Return what `nodes` select of `type_`, in response order."""
+        found: dict[str, Selected] = {}
+        for node in nodes:
+            if node.selection_set is None:
+                continue
+            for field in self._fields(type_, node.selection_set, set()):
+                key = field.alias.value if field.alias else field.name.value
+                if key in found:
+                    found[key].nodes.append(field)
+                else:
+                    found[key] = Selected(key, type_, field)
+        return list(found.values())
+
+    def arguments(self, selected: Selected) -> dict[str, Any]:
+        """Return the coerced arguments of a selected field; absent ones are left out."""
+        if selected.definition is None or not selected.definition.args:
+            return {}
+        return get_argument_values(selected.definition, selected.nodes[0], self._variables)
+
+    def _fields(
+        self, type_: GraphQLObjectType, selection_set: SelectionSetNode, seen: set[str]
+    ) -> Iterator[FieldNode]:
+        for node in selection_set.selections:
+            if not self._is_included(node):
+                continue
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, InlineFragmentNode):
+                condition = node.type_condition
+                if condition is None or condition.name.value == type_.name:
+                    yield from self._fields(type_, node.selection_set, seen)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+                seen.add(node.name.value)
+                fragment = self._fragments[node.name.value]
+                fragment = getattr(fragment, "definition", fragment)
+                if fragment.type_condition.name.value == type_.name:
+                    yield from self._fields(type_, fragment.selection_set, seen)
+
+    def _is_included(self, node: Any) -> bool:
+        if not node.directives:
+            return True
+        skip = get_directive_values(GraphQLSkipDirective, node, self._variables)
+        if skip and skip["if"]:
+            return False
+        include = get_directive_values(GraphQLIncludeDirective, node, self._variables)
+        return not include or bool(include["if"])

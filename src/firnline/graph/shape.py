@@ -1,0 +1,288 @@
+"""What a tenant's graph consists of: both faces of it, before any GraphQL type exists.
+
+Takes the spec's effective mappings and the connections' catalogs; schema builds types from a
+`TenantGraph`, plan reads sources from it. The builder's face holds the declared objects, the
+provider's face every exposed object under a namespace named after its connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from firnline.cache.naming import column_names
+from firnline.catalog.mapping import MappingError, mapping_problems, scalar_of
+from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
+from firnline.spec.effective import (
+    EffectiveMapping,
+    effective_access,
+    effective_mappings,
+    policy_for,
+)
+from firnline.spec.model import FieldMapping, FromField, ObjectPolicy, ObjectSpec, Project
+
+_LEGAL = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphField:
+    """One field of one object: its GraphQL name and type, and what it is read from."""
+
+    name: str
+    scalar: ScalarName
+    mapping: FieldMapping
+    description: str = ""
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRelation:
+    """A way to `target` (a type name): own field `local` equals the target's field `remote`."""
+
+    name: str
+    target: str
+    many: bool
+    local: str
+    remote: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphObject:
+    """One object of the graph, on one of its two faces.
+
+    `namespace` is empty on the builder's face. `list_name` and `one_name` are root fields.
+    """
+
+    type_name: str
+    list_name: str
+    one_name: str
+    namespace: str
+    connection: str
+    source: ObjectInfo
+    where: Mapping[str, Mapping[str, object]]
+    key: str
+    fields: Mapping[str, GraphField]
+    relations: Mapping[str, GraphRelation]
+    policy: ObjectPolicy
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class TenantGraph:
+    """Everything that a tenant's schema and plans are made from.
+
+    `columns` maps connection -> object -> field -> storage column.
+    """
+
+    tenant: str
+    objects: Mapping[str, GraphObject]
+    catalogs: Mapping[str, Catalog]
+    columns: Mapping[str, Mapping[str, Mapping[str, str]]] = field(repr=False)
+
+    @cached_property
+    def shape(self) -> str:
+        """Return a digest of all that is visible: equal shapes may share one schema."""
+        digest = hashlib.sha256()
+        for part in _visible(self.objects):
+            digest.update(part.encode() + b"\0")
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def version(self) -> str:
+        """Return a digest of all that plans depend on: mappings and catalogs, too."""
+        digest = hashlib.sha256(self.shape.encode())
+        for name, catalog in sorted(self.catalogs.items()):
+            digest.update(f"{name}:{catalog.fingerprint}".encode())
+        for type_name, found in sorted(self.objects.items()):
+            digest.update(f"{type_name}:{found.where!r}:{found.fields!r}".encode())
+        return digest.hexdigest()[:16]
+
+
+def build_graph(project: Project, tenant: str, catalogs: Mapping[str, Catalog]) -> TenantGraph:
+    """Return the tenant's graph; raises MappingError when a mapping names what is not there."""
+    mappings = effective_mappings(project, tenant)
+    problems = mapping_problems(mappings, catalogs)
+    if problems:
+        raise MappingError(
+            "; ".join(problem.message for problem in problems),
+            hint=" ".join(dict.fromkeys(problem.hint for problem in problems)),
+        )
+    objects: dict[str, GraphObject] = {}
+    for found in (
+        *_builder_face(project, tenant, mappings, catalogs),
+        *_provider_face(project, tenant, catalogs),
+    ):
+        objects.setdefault(found.type_name, found)
+    columns = {
+        name: {each.name: column_names(f.name for f in each.fields) for each in catalog.objects}
+        for name, catalog in catalogs.items()
+    }
+    return TenantGraph(tenant=tenant, objects=objects, catalogs=catalogs, columns=columns)
+
+
+def list_name_of(name: str, declared: ObjectSpec) -> str:
+    """Return the root list field of a builder's object."""
+    return declared.plural or f"{_lower_first(name)}s"
+
+
+def graphql_name(name: str) -> str:
+    """Return a legal GraphQL name for a vendor's name, the same name where it is legal.
+
+    Other characters become `_x<hex>_`, so that different names stay different.
+    """
+    if _LEGAL.fullmatch(name) and not name.startswith("__") and "_x" not in name:
+        return name
+    escaped = "".join(
+        character if re.fullmatch(r"[0-9A-Za-z_]", character) else f"_x{ord(character):x}_"
+        for character in name.replace("_x", "_x5f_x")
+    )
+    return escaped if re.match(r"(?!__)[_A-Za-z]", escaped) else f"_x_{escaped}"
+
+
+def _builder_face(
+    project: Project,
+    tenant: str,
+    mappings: Mapping[str, EffectiveMapping],
+    catalogs: Mapping[str, Catalog],
+) -> Iterator[GraphObject]:
+    policies = effective_access(project.integration, project.tenants[tenant]).objects
+    present = {
+        name: mapping
+        for name, mapping in mappings.items()
+        if mapping.connection in catalogs and _is_mirrored(policy_for(policies, name))
+    }
+    for name, mapping in present.items():
+        declared = project.integration.objects[name]
+        fields = {
+            each: GraphField(
+                name=each,
+                scalar=scalar_of(spec.type),
+                mapping=mapping.fields[each],
+                description=spec.description,
+                words=spec.values,
+            )
+            for each, spec in declared.fields.items()
+            if each in mapping.fields
+        }
+        relations = {
+            each: GraphRelation(
+                name=each,
+                target=relation.to,
+                many=relation.many,
+                local=local,
+                remote=remote,
+                description=relation.description,
+            )
+            for each, relation in declared.relations.items()
+            for local, remote in relation.on.items()
+            if relation.to in present and local in fields and remote in present[relation.to].fields
+        }
+        yield GraphObject(
+            type_name=name,
+            list_name=list_name_of(name, declared),
+            one_name=_lower_first(name),
+            namespace="",
+            connection=mapping.connection,
+            source=catalogs[mapping.connection].by_name[mapping.source],
+            where=mapping.where,
+            key=declared.key,
+            fields=fields,
+            relations=relations,
+            policy=policy_for(policies, name) or ObjectPolicy(),
+            description=declared.description,
+        )
+
+
+def _provider_face(
+    project: Project, tenant: str, catalogs: Mapping[str, Catalog]
+) -> Iterator[GraphObject]:
+    access = effective_access(project.integration, project.tenants[tenant])
+    for connection, catalog in catalogs.items():
+        policies = access.providers.get(catalog.provider, {})
+        exposed = {
+            found.name: found
+            for found in catalog.objects
+            if found.exposed and _is_mirrored(policy_for(policies, found.name))
+        }
+        relations = _provider_relations(connection, exposed)
+        for name, source in exposed.items():
+            yield GraphObject(
+                type_name=_provider_type(connection, name),
+                list_name=graphql_name(name),
+                one_name=f"{graphql_name(name)}_by_key",
+                namespace=graphql_name(connection),
+                connection=connection,
+                source=source,
+                where={},
+                key=graphql_name(source.key),
+                fields={graphql_name(each.name): _provider_field(each) for each in source.fields},
+                relations=relations[name],
+                policy=policy_for(policies, name) or ObjectPolicy(),
+                description=source.description or source.label,
+            )
+
+
+def _provider_field(source: FieldInfo) -> GraphField:
+    note = f" ({source.source_type})" if source.source_type else ""
+    return GraphField(
+        name=graphql_name(source.name),
+        scalar=source.type,
+        mapping=FromField.model_construct(from_=source.name, values={}, otherwise=None),
+        description=f"{source.description or source.label or source.name}{note}",
+    )
+
+
+def _provider_relations(
+    connection: str, exposed: Mapping[str, ObjectInfo]
+) -> Mapping[str, Mapping[str, GraphRelation]]:
+    found: dict[str, dict[str, GraphRelation]] = {name: {} for name in exposed}
+
+    def add(owner: str, relation: GraphRelation) -> None:
+        taken = {graphql_name(each.name) for each in exposed[owner].fields} | set(found[owner])
+        if relation.name not in taken:
+            found[owner][relation.name] = relation
+
+    for name, source in exposed.items():
+        for each in source.fields:
+            targets = [
+                t for t in (each.reference.targets if each.reference else ()) if t in exposed
+            ]
+            for target in targets:
+                assert each.reference is not None
+                base = each.reference.relation
+                way = graphql_name(base if len(each.reference.targets) == 1 else f"{base}_{target}")
+                key = graphql_name(exposed[target].key)
+                own = graphql_name(each.name)
+                there = _provider_type(connection, target)
+                add(name, GraphRelation(way, there, False, own, key, f"By {each.name}"))
+                if each.reference.inverse:
+                    back = graphql_name(each.reference.inverse)
+                    here = _provider_type(connection, name)
+                    add(target, GraphRelation(back, here, True, key, own, f"By {name}.{each.name}"))
+    return found
+
+
+def _provider_type(connection: str, object_name: str) -> str:
+    return f"{connection[0].upper()}{connection[1:]}_{graphql_name(object_name)}"
+
+
+def _is_mirrored(policy: ObjectPolicy | None) -> bool:
+    return policy is not None and policy.mode == "mirror"
+
+
+def _lower_first(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+def _visible(objects: Mapping[str, GraphObject]) -> Iterator[str]:
+    for name, found in sorted(objects.items()):
+        yield f"{name}|{found.list_name}|{found.one_name}|{found.namespace}|{found.key}"
+        yield found.description
+        for each in found.fields.values():
+            yield f"{each.name}|{each.scalar}|{each.description}|{each.words}"
+        for relation in found.relations.values():
+            yield f"{relation.name}|{relation.target}|{relation.many}|{relation.description}"
