@@ -8,6 +8,7 @@ run at the same time and receive the responses in the same order.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,12 +62,26 @@ class Response:
     content: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """Return the parsed body; raises ValueError when it is not JSON."""
-        return orjson.loads(self.content)
+        """Return the parsed body; raises ValueError when it is not JSON.
+
+        Lenient where providers are: one NaN, 1e400 or half surrogate pair in a record must not make
+        its whole page unreadable; normalising deals with the value.
+        """
+        try:
+            return orjson.loads(self.content)
+        except orjson.JSONDecodeError:
+            return _lenient_json(self.content)
 
     def text(self) -> str:
         """Return the body as text, undecodable bytes replaced."""
         return self.content.decode("utf-8", "replace")
+
+
+def _lenient_json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
 
 
 class Grounds(StrEnum):
