@@ -86,6 +86,30 @@ class Sandbox(Protocol):
         ...
 
 
+class ChangeableSandbox(Sandbox, Protocol):
+    """A sandbox whose records tests and demonstrations can change, as its users would.
+
+    Each change sets the modification stamp as the vendor does. An object or key that does not
+    exist raises LookupError.
+    """
+
+    def change(self, object_name: str, key: str, /, **fields: Any) -> None:
+        """Set fields of a record."""
+        ...
+
+    def delete(self, object_name: str, key: str, /) -> None:
+        """Delete a record."""
+        ...
+
+    def add(self, object_name: str, /, **fields: Any) -> str:
+        """Create a record and return its key."""
+        ...
+
+    def revoke(self, email: str, /) -> None:
+        """End every token of that person."""
+        ...
+
+
 class SandboxFactory(Protocol):
     """The `create` of a connector's sandbox.py."""
 

@@ -52,6 +52,7 @@ STYLES: Mapping[str, Mapping[str, str]] = {
         # Zendesk: priority lives in tags (prio_urgent ...); organizations have a custom field.
         "helpdesk.priority": "tags",
         "helpdesk.account_link": "organization_fields.crm_account_id",
+        "helpdesk.custom_object": "product_asset",  # what an organization has in use
         # NetSuite: the customer's external id is the CRM id.
         "erp.account_link": "externalid",
         "erp.account_number": "7654321_SB1",
