@@ -114,7 +114,7 @@ def _create(shape: Shape) -> ShapeChange:
         f"{quote_identifier(wanted.column)} {wanted.type}" for wanted in shape.wanted.values()
     )
     shape.cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    # No primary key: MERGE keeps keys unique, and an index would slow the backfill by a third and
+    # No primary key: MERGE keeps keys unique, and an index would slow the backfill by a fifth and
     # make DuckDB refuse most ALTER TABLE.
     shape.cursor.execute(
         f"CREATE TABLE {shape.table} ({columns}, {quote_identifier(RUN_COLUMN)} VARCHAR)"

@@ -118,10 +118,17 @@ class CacheTransaction:
         ).fetchall()
         return self._deleted(connection, object_, deleted)
 
-    def count(self, connection: str, object_: ObjectInfo) -> int:
-        """Return how many records are cached, this transaction's changes included."""
+    def count(self, connection: str, object_: ObjectInfo, *, missed_by: str | None = None) -> int:
+        """Return how many records are cached, this transaction's changes included.
+
+        With `missed_by`, those that this run did not write.
+        """
         table = self._table(connection, object_)
-        counted = self._cursor.execute(f"SELECT count(*) FROM {table.reference}").fetchall()  # noqa: S608 - quoted
+        run = quote_identifier(RUN_COLUMN)
+        counted = self._cursor.execute(
+            f"SELECT count(*) FROM {table.reference} WHERE $run IS NULL OR {run} <> $run",  # noqa: S608 - quoted
+            {"run": missed_by},
+        ).fetchall()
         return int(counted[0][0])
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
