@@ -69,19 +69,15 @@ class Response:
         """
         try:
             return orjson.loads(self.content)
-        except orjson.JSONDecodeError:
-            return _lenient_json(self.content)
+        except orjson.JSONDecodeError as strict:
+            try:
+                return json.loads(self.content)
+            except (ValueError, RecursionError):
+                raise strict from None
 
     def text(self) -> str:
         """Return the body as text, undecodable bytes replaced."""
         return self.content.decode("utf-8", "replace")
-
-
-def _lenient_json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
 
 
 class Grounds(StrEnum):
