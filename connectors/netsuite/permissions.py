@@ -1,0 +1,172 @@
+"""Mirrors NetSuite's permissions: employees, their roles, what the roles open and restrict.
+
+Takes cached permission rows; access receives a `SourceAccess`. Denies whatever is not granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from firnline.access.model import (
+    AnyOf,
+    Everything,
+    FieldIn,
+    Nothing,
+    ObjectAccess,
+    PermissionRows,
+    Person,
+    RowRule,
+    SourceAccess,
+    Via,
+)
+from firnline.catalog.model import Catalog, ObjectInfo
+
+from .records import ADMINISTRATOR_ROLE, KNOWN
+
+# Levels come as numbers or as words; none of these means that nothing is granted.
+_GRANTING = frozenset({"1", "2", "3", "4", "VIEW", "CREATE", "EDIT", "FULL"})
+_EVERY_CUSTOM_RECORD = "LIST_CUSTRECORDENTRY"
+
+
+@dataclass(frozen=True)
+class Held:
+    """One role held by one employee. `subsidiaries` is None when the role is not restricted."""
+
+    name: str
+    is_administrator: bool
+    levels: Mapping[str, str]
+    subsidiaries: frozenset[str] | None
+
+    def grants(self, permission: str) -> bool:
+        """Say whether the role has at least View."""
+        return self.is_administrator or self.levels.get(permission, "") in _GRANTING
+
+
+def source_access(rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
+    """Return what a person may read: the sum of what their roles show."""
+    wanted = person.email.casefold()
+    employees = [
+        row
+        for row in rows.rows("employee")
+        if str(row.get("email") or "").casefold() == wanted and wanted
+    ]
+    if not employees:
+        return SourceAccess(None, "no NetSuite employee has this e-mail address")
+    active = [
+        row for row in employees if not row.get("isinactive") and row.get("giveaccess") is not False
+    ]
+    if not active:
+        return SourceAccess(None, "the NetSuite employee is inactive or has no login access")
+    held = [role for employee in active for role in _roles(rows, catalog, employee)]
+    if not held:
+        return SourceAccess(None, "the NetSuite employee has no active role")
+    objects = {
+        found.name: _object_access(found, held) for found in catalog.objects if found.exposed
+    }
+    return SourceAccess(str(active[0]["id"]), objects=objects)
+
+
+def _roles(rows: PermissionRows, catalog: Catalog, employee: Mapping[str, Any]) -> Iterable[Held]:
+    for link in rows.rows("employeerolesforsearch", entity=str(employee["id"])):
+        key = str(link["role"])
+        for role in rows.rows("role", id=key):
+            if role.get("isinactive"):
+                continue
+            levels = {
+                str(row["permkey"]).upper(): str(row.get("permlevel") or "").upper()
+                for row in rows.rows("rolepermissions", role=key)
+            }
+            yield Held(
+                name=str(role.get("name") or key),
+                is_administrator=key == ADMINISTRATOR_ROLE,
+                levels=levels,
+                subsidiaries=_subsidiaries(rows, catalog, employee, role),
+            )
+
+
+def _subsidiaries(
+    rows: PermissionRows,
+    catalog: Catalog,
+    employee: Mapping[str, Any],
+    role: Mapping[str, Any],
+) -> frozenset[str] | None:
+    """Return the subsidiaries that a role is restricted to; an unknown option allows none."""
+    option = str(role.get("subsidiaryoption") or "").upper()
+    if str(role["id"]) == ADMINISTRATOR_ROLE or option == "ALL":
+        return None
+    if "subsidiary" not in catalog.by_name:
+        # Accounts without OneWorld have no subsidiaries to be restricted to.
+        return None
+    if option == "OWN":
+        own = employee.get("subsidiary")
+        return frozenset() if own is None else frozenset({str(own)})
+    if option == "ACTIVE":
+        listed = rows.rows("subsidiary")
+        return frozenset(str(row["id"]) for row in listed if not row.get("isinactive"))
+    if option == "SELECTED":
+        return frozenset(str(key) for key in role.get("subsidiaryrestriction") or ())
+    return frozenset()
+
+
+def _object_access(described: ObjectInfo, held: Sequence[Held]) -> ObjectAccess:
+    """Add up what several roles show of one object, without mixing one's rows with another's
+    fields."""
+    known = KNOWN.get(described.name)
+    permissions = (known.permission,) if known else (described.name.upper(), _EVERY_CUSTOM_RECORD)
+    granting = [role for role in held if any(role.grants(one) for one in permissions)]
+    if not granting:
+        names = ", ".join(repr(role.name) for role in held)
+        label = described.label_plural or described.label or described.name
+        return ObjectAccess(
+            reason=f"NetSuite role {names} has no View permission on {label} ({permissions[0]})"
+        )
+    rules = [(role, _rule(described, role)) for role in granting]
+    unrestricted = [role for role, rule in rules if isinstance(rule, Everything)]
+    if unrestricted:
+        # Any one of these roles shows every record, so a field it shows is shown everywhere.
+        hidden = [_hidden(described, role) for role in unrestricted]
+        everywhere = set.intersection(*(set(fields) for fields in hidden))
+        return ObjectAccess(
+            readable=True,
+            reason=f"NetSuite role {unrestricted[0].name!r}",
+            rows=Everything(),
+            hidden={name: hidden[0][name] for name in everywhere},
+        )
+    merged: dict[str, str] = {}
+    for role in granting:
+        merged |= _hidden(described, role)
+    distinct = tuple(dict.fromkeys(rule for _, rule in rules))
+    return ObjectAccess(
+        readable=True,
+        reason=f"NetSuite role {granting[0].name!r}, restricted to its subsidiaries",
+        rows=distinct[0] if len(distinct) == 1 else AnyOf(distinct),
+        hidden=merged,
+    )
+
+
+def _rule(described: ObjectInfo, role: Held) -> RowRule:
+    if role.subsidiaries is None or described.custom:
+        return Everything()
+    if not role.subsidiaries:
+        return Nothing()
+    if described.name == "subsidiary":
+        return FieldIn("id", role.subsidiaries)
+    if described.name == "contact":
+        # A contact shows where its customer shows.
+        return Via("company", "customer", FieldIn("subsidiary", role.subsidiaries))
+    if "subsidiary" not in described.by_name:
+        return Nothing()
+    return FieldIn("subsidiary", role.subsidiaries)
+
+
+def _hidden(described: ObjectInfo, role: Held) -> dict[str, str]:
+    """Return the fields that a permission of level none takes from the role."""
+    if role.is_administrator:
+        return {}
+    return {
+        field.name: f"NetSuite role {role.name!r} may not see {field.label or field.name}"
+        for field in described.fields
+        if role.levels.get(f"{described.name}.{field.name}".upper(), "1") not in _GRANTING
+    }

@@ -1,0 +1,77 @@
+"""Says what NetSuite's refusals mean. Takes an answer outside 200..299; the engine acts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from firnline.connectors.protocol import Grounds, Response, Verdict
+
+_TOKEN_ERRORS = {
+    "invalid_grant": Grounds.TOKEN_REVOKED,
+    "invalid_client": Grounds.TOKEN_REVOKED,
+    "unauthorized_client": Grounds.TOKEN_REVOKED,
+    "invalid_scope": Grounds.SCOPE_MISSING,
+    "invalid_request": Grounds.INVALID,
+    "unsupported_grant_type": Grounds.INVALID,
+}
+_BY_CODE = {
+    "CONCURRENCY_LIMIT_EXCEEDED": Grounds.RATE_LIMITED,
+    # NetSuite does not say whether a token expired, was revoked or never existed.
+    "INVALID_LOGIN": Grounds.TOKEN_EXPIRED,
+    "INSUFFICIENT_PERMISSION": Grounds.FORBIDDEN,
+    "NONEXISTENT_ID": Grounds.NOT_FOUND,
+    "IDEMPOTENCY_ERROR": Grounds.CONFLICT,
+    "UNEXPECTED_ERROR": Grounds.UNAVAILABLE,
+}
+_BY_STATUS = {
+    400: Grounds.INVALID,
+    401: Grounds.TOKEN_EXPIRED,
+    403: Grounds.FORBIDDEN,
+    404: Grounds.NOT_FOUND,
+    405: Grounds.INVALID,
+    408: Grounds.UNAVAILABLE,
+    409: Grounds.CONFLICT,
+    413: Grounds.INVALID,
+    415: Grounds.INVALID,
+    429: Grounds.RATE_LIMITED,
+}
+_PERMISSION_WORDS = ("does not have permission", "permission violation")
+
+
+def classify(response: Response) -> Verdict:
+    """Return what the refusal means, by error code first and status second."""
+    body = _body(response)
+    token_error = body.get("error")
+    if isinstance(token_error, str) and token_error in _TOKEN_ERRORS:
+        return Verdict(_TOKEN_ERRORS[token_error], token_error, token_error)
+    details = body.get("o:errorDetails")
+    first = details[0] if isinstance(details, list) and details else {}
+    first = first if isinstance(first, Mapping) else {}
+    code = str(first.get("o:errorCode") or body.get("o:errorCode") or "")
+    message = str(first.get("detail") or body.get("title") or "")
+    return Verdict(_grounds(response.status, code, message), message, code, _wait(response))
+
+
+def _grounds(status: int, code: str, message: str) -> Grounds:
+    if any(words in message.lower() for words in _PERMISSION_WORDS):
+        return Grounds.FORBIDDEN
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if status >= 500:
+        return Grounds.UNAVAILABLE
+    return _BY_STATUS.get(status, Grounds.UNKNOWN)
+
+
+def _body(response: Response) -> Mapping[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, Mapping) else {}
+
+
+def _wait(response: Response) -> float | None:
+    """Return Retry-After in seconds; NetSuite documents none, a gateway before it may send one."""
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else None
