@@ -1,7 +1,7 @@
 """What the web edge needs of the product: the contract between `web/` and the composition root.
 
 The edge turns HTTP into a `GraphRequest` of a verified `Principal` and the `GraphAnswer` back
-into HTTP; what happens between is the gateway's. `Gateway` is implemented where every part is known.
+into HTTP. `Gateway` is implemented by the composition root, the one place that knows every part.
 """
 
 from __future__ import annotations

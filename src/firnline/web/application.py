@@ -1,0 +1,85 @@
+"""Puts the HTTP edges together into one Starlette application over a gateway.
+
+Routes match on the path alone; nothing here believes the Host header.
+"""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from firnline.access.principal import TokenVerifier
+from firnline.clock import Clock
+from firnline.errors import FirnlineError
+from firnline.settings import Settings
+from firnline.web.assets import Assets
+from firnline.web.gateway import Gateway
+from firnline.web.graphiql import GraphiQL
+from firnline.web.graphql import GraphEdge
+from firnline.web.health import Health
+from firnline.web.refusals import Refuser
+from firnline.web.shield import Shield
+from firnline.web.signin import OwnAddress, Sessions, SignIn
+
+
+def create_web(
+    *, gateway: Gateway, verifier: TokenVerifier, settings: Settings, clock: Clock
+) -> Starlette:
+    """Return the web application; sign-in and GraphiQL are in it in development only."""
+    assets = Assets()
+    pages = _pages(assets)
+    refuser = Refuser(pages)
+    edge = GraphEdge(gateway, verifier, deadline_s=settings.request_deadline_s)
+    health = Health(gateway)
+    routes: list[BaseRoute] = [
+        Route("/graphql", edge.answer, methods=["POST"]),
+        Route("/healthz", health.alive, methods=["GET"]),
+        Route("/readyz", health.ready, methods=["GET"]),
+        Mount("/static", assets),
+    ]
+    if settings.development:
+        routes += _development_routes(gateway, settings, assets, pages, clock=clock)
+    web = Starlette(
+        routes=routes,
+        middleware=[Middleware(Shield, refuser=refuser)],
+        exception_handlers={
+            FirnlineError: refuser.on_error,
+            HTTPException: refuser.on_error,
+        },
+    )
+    # Its redirect to the path with or without a slash is built from the Host header.
+    web.router.redirect_slashes = False
+    return web
+
+
+def _development_routes(
+    gateway: Gateway, settings: Settings, assets: Assets, pages: Environment, *, clock: Clock
+) -> list[BaseRoute]:
+    sessions = Sessions(settings, clock=clock)
+    own = OwnAddress(settings.public_url)
+    sign_in = SignIn(gateway, sessions, own, pages=pages)
+    graphiql = GraphiQL(gateway, sessions, own, bundle=assets.bundle(), pages=pages)
+    return [
+        Route("/", _to_sign_in, methods=["GET"]),
+        Route("/signin", sign_in.show, methods=["GET"]),
+        Route("/signin", sign_in.sign_in, methods=["POST"]),
+        Route("/graphiql/{tenant}", graphiql.show, methods=["GET"]),
+        Route("/graphiql/{tenant}/token", graphiql.token, methods=["POST"]),
+    ]
+
+
+async def _to_sign_in(request: Request) -> Response:
+    return RedirectResponse("/signin", status_code=303)
+
+
+def _pages(assets: Assets) -> Environment:
+    pages = Environment(
+        loader=PackageLoader("firnline.web"), autoescape=True, undefined=StrictUndefined
+    )
+    pages.globals["asset"] = assets.address
+    return pages

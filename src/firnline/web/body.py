@@ -1,0 +1,144 @@
+"""Reads request bodies within limits: bytes first, then JSON, then the shape of a GraphQL request.
+
+Takes the raw request; the GraphQL edge receives a `GraphRequest`, the sign-in its form fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+import orjson
+from starlette.requests import Request
+
+from firnline.web.gateway import GraphRequest
+from firnline.web.refusals import (
+    JSON_MEDIA,
+    BodyTooLargeError,
+    MalformedRequestError,
+    MediaTypeError,
+)
+
+GRAPHQL_BYTES_MAX = 64 * 1024
+FORM_BYTES_MAX = 4 * 1024
+FORM_MEDIA = "application/x-www-form-urlencoded"
+_FORM_FIELDS_MAX = 8
+_DOCUMENT_ID_LENGTH_MAX = 256
+
+T = TypeVar("T")
+
+
+async def read_graph_request(request: Request) -> GraphRequest:
+    """Return the GraphQL request in the body, or raise the refusal that fits."""
+    content = await read_body(request, media=JSON_MEDIA, bytes_max=GRAPHQL_BYTES_MAX)
+    return parse_graph_request(content)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return the fields of a small URL-encoded form; of a repeated field the first value."""
+    content = await read_body(request, media=FORM_MEDIA, bytes_max=FORM_BYTES_MAX)
+    try:
+        fields = parse_qs(content.decode(), max_num_fields=_FORM_FIELDS_MAX, errors="strict")
+    except ValueError as error:
+        raise MalformedRequestError(
+            "the form cannot be read", hint="Use the sign-in page's own form."
+        ) from error
+    return {name: values[0] for name, values in fields.items()}
+
+
+async def read_body(request: Request, *, media: str, bytes_max: int) -> bytes:
+    """Return the body when it is plain `media` of at most `bytes_max`, reading no more of it."""
+    _check_media(request, media)
+    declared = request.headers.get("content-length", "0")
+    if not declared.isascii() or not declared.isdigit():
+        raise MalformedRequestError("the Content-Length header is not a number")
+    if int(declared) > bytes_max:
+        raise BodyTooLargeError(bytes_max)
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > bytes_max:
+            raise BodyTooLargeError(bytes_max)
+    return bytes(content)
+
+
+def parse_graph_request(content: bytes) -> GraphRequest:
+    """Return the GraphQL request that the JSON text holds."""
+    try:
+        members = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequestError("the request body is not valid JSON") from error
+    if isinstance(members, list):
+        raise MalformedRequestError(
+            "batches of operations are not accepted", hint="Send one operation per request."
+        )
+    if not isinstance(members, dict):
+        raise MalformedRequestError("the request body must be a JSON object")
+    query = _member(members, "query", str)
+    extensions = _member(members, "extensions", dict)
+    document_id = _document_id(members, query, extensions or {})
+    if query is None and document_id is None:
+        raise MalformedRequestError("the request has neither `query` nor `documentId`")
+    return GraphRequest(
+        query=query,
+        document_id=document_id,
+        variables=_member(members, "variables", dict),
+        operation_name=_member(members, "operationName", str),
+        extensions=extensions,
+    )
+
+
+def _check_media(request: Request, expected: str) -> None:
+    media, *parameters = request.headers.get("content-type", "").lower().split(";")
+    charsets = [text.partition("=")[2].strip(' "') for text in parameters if "charset" in text]
+    is_utf8 = all(charset in {"utf-8", "utf8"} for charset in charsets)
+    # A compressed body could grow without bound past a limit on the bytes received.
+    is_plain = request.headers.get("content-encoding", "identity").lower() == "identity"
+    if media.strip() != expected or not is_utf8 or not is_plain:
+        raise MediaTypeError(expected)
+
+
+def _member(members: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
+    value = members.get(name)
+    if value is None or isinstance(value, kind):
+        return value
+    expected = "an object" if kind is dict else "a text"
+    raise MalformedRequestError(f"`{name}` must be {expected}")
+
+
+def _document_id(
+    members: Mapping[str, Any], query: str | None, extensions: Mapping[str, Any]
+) -> str | None:
+    """Return the one id that the request names: the draft's, Relay's, or Apollo's hash."""
+    plain = {_member(members, "documentId", str), _member(members, "doc_id", str)}
+    ids = {document_id for document_id in plain if document_id}
+    if ids and query is not None:
+        raise MalformedRequestError(
+            "the request has both a document id and `query`", hint="Send one of the two."
+        )
+    apollo = _apollo_hash(extensions)
+    if apollo:
+        if query is not None and hashlib.sha256(query.encode()).hexdigest() != apollo:
+            raise MalformedRequestError(
+                "persistedQuery.sha256Hash is not the hash of `query`",
+                hint="Hash the exact text that is sent, in UTF-8.",
+            )
+        ids.add(f"sha256:{apollo}")
+    if len(ids) > 1:
+        raise MalformedRequestError("the request names more than one document")
+    document_id = ids.pop() if ids else None
+    if document_id and len(document_id) > _DOCUMENT_ID_LENGTH_MAX:
+        raise MalformedRequestError("the document id is too long")
+    return document_id
+
+
+def _apollo_hash(extensions: Mapping[str, Any]) -> str | None:
+    persisted = _member(extensions, "persistedQuery", dict)
+    if persisted is None:
+        return None
+    digest = _member(persisted, "sha256Hash", str)
+    if digest is None or len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
+        raise MalformedRequestError("persistedQuery.sha256Hash must be 64 hexadecimal digits")
+    return digest.lower()

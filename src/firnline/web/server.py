@@ -1,0 +1,151 @@
+"""Runs a web application under uvicorn, within limits.
+
+Takes the application and an address; `firnline serve` and the tests receive a server that bounds
+slow and large request heads, and stops gracefully within a known time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from firnline.errors import UsageError
+
+SHUTDOWN_MAX_S = 20
+KEEP_ALIVE_S = 15
+HEAD_TIMEOUT_S = 10.0
+HEAD_BYTES_MAX = 32 * 1024
+CONNECTIONS_MAX = 1000
+PORT_MAX = 65535
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class PortInUseError(UsageError):
+    """Another program listens at the address."""
+
+    code = "port_in_use"
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} of {host} is in use",
+            hint="Stop the other program, or choose another port with --port (0: any free one).",
+        )
+
+
+class AddressError(UsageError):
+    """The server cannot listen at the address."""
+
+    code = "listen_address"
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"cannot listen at {host}, port {port}: {reason}",
+            hint="Choose an address of this machine with --host, such as 127.0.0.1, and a port "
+            "from 1024 to 65535 with --port.",
+        )
+
+
+class DevelopmentExposedError(UsageError):
+    """The development sign-in would be reachable from other machines."""
+
+    code = "development_exposed"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"the development sign-in lets anyone be anybody: it is not served at {host}",
+            hint="Listen at 127.0.0.1, or set FIRNLINE_DEVELOPMENT=false and FIRNLINE_JWT_KEYS.",
+        )
+
+
+def open_socket(host: str, port: int, *, development: bool = False) -> socket.socket:
+    """Return a listening socket; `port` 0 means any free one."""
+    if development and host not in _LOOPBACK:
+        raise DevelopmentExposedError(host)
+    if not 0 <= port <= PORT_MAX:
+        raise AddressError(host, port, "there is no such port")
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(host, port) from error
+        raise AddressError(host, port, error.strerror or type(error).__name__) from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the URL at which the socket is reached."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def create_server(app: ASGIApp, *, log_level: str = "warning") -> uvicorn.Server:
+    """Return a server for `app`; run it with `server.serve(sockets=[open_socket(...)])`."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=BoundedHeads,
+            ws="none",
+            log_level=log_level,
+            access_log=False,
+            # Forwarded headers and Server lines: nobody's word about who asks, no banner.
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS_MAX,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_MAX_S,
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        )
+    )
+
+
+class BoundedHeads(H11Protocol):
+    """Closes connections that take too long to send a request's head.
+
+    uvicorn bounds the wait between requests, not a head that arrives letter by letter.
+    """
+
+    head_timeout_s = HEAD_TIMEOUT_S
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Give a new connection its time to ask for something."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Stop the timer while a request is served, run it while a head is incomplete."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._head_timer is None:
+            self._wait_for_head()
+
+    def on_response_complete(self) -> None:
+        """Leave the wait between requests to uvicorn's keep-alive timer."""
+        self._stop_waiting()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer of a connection that is gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()

@@ -1,0 +1,81 @@
+"""The outermost layer of the web application: security headers, and the net for what nobody caught.
+
+Wraps every request, also those that match no route; whatever lies inside never sees a failure of
+another part as a traceback sent to a client.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from firnline.web.refusals import HeadTooLargeError, InternalError, Refuser
+
+CONTENT_POLICY = (
+    "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+
+_DEFAULTS = {
+    "content-security-policy": CONTENT_POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not no-referrer: that turns the Origin of our own form posts into "null".
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "private, no-store",
+}
+
+HEAD_BYTES_MAX = 32 * 1024
+
+_log = logging.getLogger("firnline.web")
+
+
+class Shield:
+    """ASGI middleware that adds the headers and answers unexpected failures with an id."""
+
+    def __init__(self, app: ASGIApp, *, refuser: Refuser) -> None:
+        self._app = app
+        self._refuser = refuser
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_started = False
+
+        async def send_shielded(message: Message) -> None:
+            nonlocal is_started
+            if message["type"] == "http.response.start":
+                is_started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in _DEFAULTS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            _check_head(scope)
+            await self._app(scope, receive, send_shielded)
+        except HeadTooLargeError as error:
+            await self._refuser.refuse(Request(scope), error)(scope, receive, send_shielded)
+        except ClientDisconnect:
+            return  # nobody is left to answer
+        except Exception:
+            error_id = secrets.token_hex(6)
+            _log.exception("unexpected failure %s at %s", error_id, scope["path"])
+            if is_started:
+                raise  # half an answer is out: the server must break the connection
+            response = self._refuser.refuse(Request(scope), InternalError(error_id))
+            await response(scope, receive, send_shielded)
+
+
+def _check_head(scope: Scope) -> None:
+    # The server bounds a head that arrives in parts; one that arrives at once comes this far.
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    if size + len(scope["query_string"]) + len(scope["raw_path"]) > HEAD_BYTES_MAX:
+        raise HeadTooLargeError(HEAD_BYTES_MAX)

@@ -1,0 +1,47 @@
+import { setNonce } from 'get-nonce';
+import { GraphiQL } from 'graphiql';
+import { createRoot } from 'react-dom/client';
+import 'graphiql/style.css';
+import './studio.css';
+import { createFetcher, HEADERS_PLACEHOLDER } from './session.js';
+
+const boot = JSON.parse(document.getElementById('boot').textContent);
+
+// Dialogs add a style element; the page's content policy wants its nonce.
+setNonce(document.querySelector('script[nonce]').nonce);
+
+// Each person at each tenant has their own tabs and history.
+function storageFor(scope) {
+  const prefix = `${scope}:`;
+  const own = () => Object.keys(localStorage).filter((key) => key.startsWith(prefix));
+  return {
+    get length() {
+      return own().length;
+    },
+    getItem: (key) => localStorage.getItem(prefix + key),
+    setItem: (key, value) => localStorage.setItem(prefix + key, value),
+    removeItem: (key) => localStorage.removeItem(prefix + key),
+    clear: () => own().forEach((key) => localStorage.removeItem(key)),
+  };
+}
+
+const tabs = boot.examples.map(({ query, variables }) => ({
+  query,
+  variables,
+  headers: HEADERS_PLACEHOLDER,
+}));
+
+createRoot(document.getElementById('graphiql')).render(
+  <GraphiQL
+    fetcher={createFetcher(boot)}
+    storage={storageFor(`firnline:${boot.tenant}:${boot.person}`)}
+    defaultTabs={tabs.length > 0 ? tabs : undefined}
+    defaultHeaders={HEADERS_PLACEHOLDER}
+    defaultQuery={'{\n  __typename\n}\n'}
+    shouldPersistHeaders={false}
+  >
+    <GraphiQL.Logo>
+      <span className="studio-logo">GraphiQL</span>
+    </GraphiQL.Logo>
+  </GraphiQL>,
+);

@@ -1,0 +1,45 @@
+// Sends operations as the signed-in person: fetches a short-lived token when there is none.
+
+const RENEW_BEFORE_MS = 30_000;
+const BEARER = /^Bearer\s+[\w-]+\.[\w-]+\.[\w-]+$/i;
+
+export const HEADERS_PLACEHOLDER = '{\n  "Authorization": "Bearer (the signed-in person)"\n}';
+
+export function createFetcher({ tenant, tokenHeader }) {
+  let held = null;
+
+  async function bearer() {
+    if (held === null || held.renewAt < Date.now()) held = await fetchToken();
+    return `Bearer ${held.token}`;
+  }
+
+  async function fetchToken() {
+    const response = await fetch(`/graphiql/${tenant}/token`, {
+      method: 'POST',
+      headers: { [tokenHeader]: '1' },
+    });
+    if (response.status === 401) {
+      window.location.assign(`/signin?tenant=${encodeURIComponent(tenant)}`);
+    }
+    if (!response.ok) throw new Error(`No token for ${tenant}: HTTP ${response.status}`);
+    const { token, expires_in_s: lifetime } = await response.json();
+    return { token, renewAt: Date.now() + lifetime * 1000 - RENEW_BEFORE_MS };
+  }
+
+  return async function fetcher(operation, options = {}) {
+    const { Authorization: written = '', ...headers } = options.headers ?? {};
+    const response = await fetch('/graphql', {
+      method: 'POST',
+      credentials: 'omit',
+      headers: {
+        ...headers,
+        'Content-Type': 'application/json',
+        Accept: 'application/graphql-response+json, application/json;q=0.9',
+        Authorization: BEARER.test(written) ? written : await bearer(),
+      },
+      body: JSON.stringify(operation),
+    });
+    if (response.status === 401) held = null;
+    return response.json();
+  };
+}
