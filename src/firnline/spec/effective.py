@@ -6,6 +6,7 @@ Takes checked models; catalog.mapping, sync, access and graph receive the result
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -39,7 +40,7 @@ class EffectiveMapping(BaseModel):
     connection: str
     provider: str
     source: str
-    where: Mapping[str, Mapping[str, object]]
+    where: Mapping[str, Mapping[str, Any]]
     fields: Mapping[str, FieldMapping]
 
 
