@@ -1,7 +1,6 @@
-"""A plain reading of the row-rule algebra: which keys of an object a rule lets through.
+"""Row rules evaluated in plain Python over plain rows: the slow reference of what a rule means.
 
-Takes records as the provider's admin reads them; connector tests compare its answer with what each
-person's own token shows.
+`tables` is object -> key -> field -> value, as an admin reads it.
 """
 
 from __future__ import annotations
@@ -23,55 +22,67 @@ from firnline.access.model import (
 )
 from firnline.catalog.model import Catalog
 
-Tables = Mapping[str, Mapping[str, Mapping[str, Any]]]  # object -> key -> record
+Row = Mapping[str, Any]
+Tables = Mapping[str, Mapping[str, Row]]
+
+
+def text(value: Any) -> str | None:
+    """Return a value as rules compare it: as text, null as nothing."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
 
 
 def visible_keys(rule: RowRule, object_name: str, tables: Tables, catalog: Catalog) -> set[str]:
-    """Return the keys of `object_name` that satisfy `rule`; absent fields are null."""
-    records = tables.get(object_name, {})
+    """Return the keys of the records of `object_name` that satisfy `rule`."""
+    rows = tables.get(object_name, {})
     match rule:
         case Everything():
-            return set(records)
+            return set(rows)
         case Nothing():
             return set()
         case FieldIn(field, values):
-            return {key for key, record in records.items() if _text(record, field) in values}
+            _known(catalog, object_name, field)
+            return {key for key, row in rows.items() if text(row[field]) in values}
         case FieldIsNull(field):
-            return {key for key, record in records.items() if record.get(field) is None}
+            _known(catalog, object_name, field)
+            return {key for key, row in rows.items() if row[field] is None}
         case Listed():
-            return _listed(rule, object_name, tables)
+            return _listed(rule, object_name, tables, catalog)
         case Via(field, target, inner):
-            targets = visible_keys(inner, target, tables, catalog)
-            return {key for key, record in records.items() if _text(record, field) in targets}
+            _known(catalog, object_name, field)
+            allowed = visible_keys(inner, target, tables, catalog)
+            return {key for key, row in rows.items() if text(row[field]) in allowed}
         case ViaChild(child, field, inner):
-            children = visible_keys(inner, child, tables, catalog)
-            parents = {_text(tables.get(child, {})[key], field) for key in children}
-            return {key for key in records if key in parents}
+            _known(catalog, child, field)
+            allowed = visible_keys(inner, child, tables, catalog)
+            pointed = {text(tables[child][key][field]) for key in allowed}
+            return {key for key in rows if key in pointed}
         case AnyOf(rules):
-            found = (visible_keys(one, object_name, tables, catalog) for one in rules)
-            return set().union(*found)
+            return set().union(*(visible_keys(one, object_name, tables, catalog) for one in rules))
         case AllOf(rules):
-            kept = set(records)
-            for one in rules:
-                kept &= visible_keys(one, object_name, tables, catalog)
-            return kept
+            kept = [visible_keys(one, object_name, tables, catalog) for one in rules]
+            return set(rows).intersection(*kept)
 
 
-def _listed(rule: Listed, object_name: str, tables: Tables) -> set[str]:
+def _listed(rule: Listed, object_name: str, tables: Tables, catalog: Catalog) -> set[str]:
+    for field in (rule.key_field, rule.field, *(name for name, _ in rule.where)):
+        _known(catalog, rule.object, field)
     listed = {
-        _text(row, rule.key_field)
+        text(row[rule.key_field])
         for row in tables.get(rule.object, {}).values()
-        if _text(row, rule.field) in rule.values
-        and all(_text(row, field) in values for field, values in rule.where)
-    } - {None}
-    records = tables.get(object_name, {})
+        if text(row[rule.field]) in rule.values
+        and all(text(row[name]) in allowed for name, allowed in rule.where)
+    }
+    rows = tables.get(object_name, {})
     if not rule.match:
-        return {key for key in records if key in listed}
-    return {key for key, record in records.items() if _text(record, rule.match) in listed}
+        return {key for key in rows if key in listed}
+    _known(catalog, object_name, rule.match)
+    return {key for key, row in rows.items() if text(row[rule.match]) in (listed - {None})}
 
 
-def _text(record: Mapping[str, Any], field: str) -> str | None:
-    value = record.get(field)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return None if value is None else str(value)
+def _known(catalog: Catalog, object_name: str, field: str) -> None:
+    """Rules may name catalog fields only: the cache has no other columns."""
+    assert field in catalog.by_name[object_name].by_name, f"{object_name}.{field}"
