@@ -204,26 +204,25 @@ class _Scope:
         return lambda env: display(table, name, env[place].get(name))
 
 
-def _equality(node: Node, scope: _Scope) -> tuple[Node, str, Node | None] | None:
+def _equality(node: Node, last: int, scope: _Scope) -> tuple[Node, str, Node | None] | None:
     """Split a join condition into (outer side, joined column, rest), for a hash join."""
-    last = len(scope.tables) - 1
     match node:
         case Logic("AND", Compare() as first, rest):
-            found = _equality(first, scope)
+            found = _equality(first, last, scope)
             return None if found is None else (found[0], found[1], rest)
         case Compare("=", Column() as left, Column() as right):
             left_place, right_place = scope.resolve(left), scope.resolve(right)
-            if right_place[0] == last != left_place[0]:
+            if right_place[0] == last > left_place[0]:
                 return left, right_place[1], None
-            if left_place[0] == last != right_place[0]:
+            if left_place[0] == last > right_place[0]:
                 return right, left_place[1], None
     return None
 
 
-def _join(envs: Iterable[Env], source: Source, scope: _Scope) -> list[Env]:
-    table = scope.tables[-1]
+def _join(envs: Iterable[Env], source: Source, place: int, scope: _Scope) -> list[Env]:
+    table = scope.tables[place]
     assert source.on is not None
-    split = _equality(source.on, scope)
+    split = _equality(source.on, place, scope)
     if split is None:
         raise SuiteQLError("Invalid or unsupported search: a join needs 'ON a.column = b.column'")
     outer, column, rest = split
@@ -310,23 +309,51 @@ def _nulls_last(value: Evaluate) -> Callable[[Env], tuple[bool, Any]]:
     return lambda env: ((found := value(env)) is None, 0 if found is None else found)
 
 
+def _conjuncts(node: Node | None) -> list[Node]:
+    if isinstance(node, Logic) and node.operator == "AND":
+        return [*_conjuncts(node.left), *_conjuncts(node.right)]
+    return [] if node is None else [node]
+
+
+def _only_first(node: Any, scope: _Scope) -> bool:
+    """Say whether an expression names columns of the first table alone."""
+    match node:
+        case Column():
+            return scope.resolve(node)[0] == 0
+        case tuple():
+            return all(_only_first(one, scope) for one in node)
+        case Call(_, args):
+            return _only_first(args, scope)
+        case Compare(_, left, right) | Logic(_, left, right):
+            return _only_first((left, right), scope)
+        case Within(operand) | IsNull(operand) | Not(operand):
+            return _only_first(operand, scope)
+    return True
+
+
+def _envs(query: Select, scope: _Scope) -> list[Env]:
+    """Return the rows of FROM that WHERE keeps; what the first table decides, it decides early."""
+    conditions = _conjuncts(query.where)
+    early = [node for node in conditions if _only_first(node, scope)]
+    late = [node for node in conditions if node not in early]
+    envs: list[Env] = [(row,) for row in scope.tables[0].rows]
+    for keep in [scope.compile(node) for node in early]:
+        envs = [env for env in envs if keep(env)]
+    for place, joined in enumerate(query.sources[1:], start=1):
+        envs = _join(envs, joined, place, scope)
+    for keep in [scope.compile(node) for node in late]:
+        envs = [env for env in envs if keep(env)]
+    return envs
+
+
 def run(query: Select, database: Database, *, offset: int, limit: int) -> tuple[list[Row], int]:
     """Return the wire rows of one page and the number of all rows; raises SuiteQLError."""
     if query.sources[0].table == "dual":
         return _dual(query, database)
-    scope = _Scope(database, [], [])
-    envs: list[Env] = []
-    for source in query.sources:
-        scope.aliases.append(source.alias)
-        scope.tables.append(database.table(source.table))
-        if source.on is None:
-            envs = [(row,) for row in scope.tables[0].rows]
-        else:
-            envs = _join(envs, source, scope)
+    tables = [database.table(source.table) for source in query.sources]
+    scope = _Scope(database, [source.alias for source in query.sources], tables)
     outputs = _outputs(query.items, scope)
-    if query.where is not None:
-        keep = scope.compile(query.where)
-        envs = [env for env in envs if keep(env)]
+    envs = _envs(query, scope)
     if query.group_by or any(isinstance(n, Call) and n.name in AGGREGATES for _, n in outputs):
         rows: list[Row] = list(_grouped(query, envs, outputs, scope))
         rows = rows[: query.fetch_first]
