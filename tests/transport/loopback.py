@@ -23,10 +23,11 @@ async def serve(app: ASGIApp) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        # Its own loop looks at should_exit ten times a second only; tests need not wait for that.
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
         server.force_exit = True
-        await serving
-        listener.close()
+        await server.shutdown(sockets=[listener])
 
 
 @asynccontextmanager

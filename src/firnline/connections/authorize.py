@@ -1,0 +1,143 @@
+"""The authorization code flow: from a link that a person opens to a stored connection.
+
+PKCE (S256) always. The state is good once, for ten minutes, and bound to tenant, connection,
+provider, settings, redirect URI and verifier; the database keeps its digest and the sealed
+verifier only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from authlib.common.security import generate_token
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from firnline.clock import Clock
+from firnline.connections.clients import ClientCredentials, ClientRegistry
+from firnline.connections.endpoint import TokenSet, request_tokens
+from firnline.connections.site import Site, site_at
+from firnline.connections.vault import Vault
+from firnline.connectors.manifest import AuthorizationCode
+from firnline.connectors.registry import load_connector
+from firnline.errors import UsageError
+from firnline.state import AuthorizationRow, State
+from firnline.transport import Transport
+
+AUTHORIZATION_LIFETIME = timedelta(minutes=10)
+VERIFIER_LENGTH = 64
+STATE_LENGTH = 43
+
+
+class AuthorizationInvalidError(UsageError):
+    """The sign-in that comes back was not started here, ran out, or was used before."""
+
+    code = "authorization_invalid"
+
+
+class WrongFlowError(UsageError):
+    """The provider's connector does not connect in that way."""
+
+    code = "wrong_flow"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationStart:
+    """Where to send the person, and the state that must come back with them."""
+
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+
+
+async def start_authorization(
+    site: Site,
+    auth: AuthorizationCode,
+    *,
+    redirect_uri: str,
+    clients: ClientRegistry,
+    state: State,
+    vault: Vault,
+    clock: Clock,
+) -> AuthorizationStart:
+    """Return the provider's sign-in link for one connection; raises ClientMissingError."""
+    client = await clients.find(site)
+    verifier = generate_token(VERIFIER_LENGTH)
+    token = generate_token(STATE_LENGTH)
+    now = clock.now()
+    row = AuthorizationRow(
+        tenant=site.tenant,
+        connection=site.name,
+        provider=site.connector.provider,
+        settings=site.settings,
+        redirect_uri=redirect_uri,
+        state_digest=_digest(token),
+        verifier_ciphertext=vault.seal(
+            {"verifier": verifier}, purpose="verifier", tenant=site.tenant, connection=site.name
+        ),
+        expires_at=now + AUTHORIZATION_LIFETIME,
+    )
+    await state.save_authorization(row, now=now)
+    url: str = prepare_grant_uri(
+        site.fill(auth.authorize_url),
+        client_id=client.client_id,
+        response_type="code",
+        redirect_uri=redirect_uri,
+        scope=list(auth.scopes),
+        state=token,
+        code_challenge=create_s256_code_challenge(verifier),
+        code_challenge_method="S256",
+    )
+    return AuthorizationStart(url, token)
+
+
+async def redeem_code(
+    state_token: str,
+    code: str,
+    *,
+    clients: ClientRegistry,
+    state: State,
+    vault: Vault,
+    transport: Transport,
+    clock: Clock,
+    deadline_s: float,
+) -> tuple[Site, TokenSet]:
+    """Exchange a code for tokens; the state is used up, whatever comes of it.
+
+    Raises AuthorizationInvalidError, GrantRefusedError or another ProviderError.
+    """
+    row = await state.take_authorization(_digest(state_token), now=clock.now())
+    if row is None:
+        raise AuthorizationInvalidError(
+            "this sign-in was not started here, took over ten minutes, or was used before",
+            hint="Start again with: firnline connect TENANT CONNECTION",
+        )
+    site = site_at(row.tenant, row.connection, load_connector(row.provider), row.settings)
+    opened = vault.unseal(
+        row.verifier_ciphertext, purpose="verifier", tenant=row.tenant, connection=row.connection
+    )
+    grant = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": row.redirect_uri,
+        "code_verifier": opened["verifier"],
+        **client_parameters(await clients.find(site)),
+    }
+    # A code works once: asking twice could revoke what the first call obtained.
+    tokens = await request_tokens(
+        site, grant, repeatable=False, transport=transport, clock=clock, deadline_s=deadline_s
+    )
+    return site, tokens
+
+
+def client_parameters(client: ClientCredentials) -> dict[str, str]:
+    """Return how a client names itself to the token endpoint."""
+    named = {"client_id": client.client_id}
+    if client.client_secret is not None:
+        named["client_secret"] = client.client_secret.get_secret_value()
+    return named
+
+
+def _digest(state_token: str) -> str:
+    return hashlib.sha256(state_token.encode()).hexdigest()

@@ -1,0 +1,250 @@
+"""A channel: one tenant's authorised way to one provider.
+
+Sync, discovery and identity send a connector's `Request`s here and get `Response`s back; refusals
+come out as typed errors. The connector judges answers, the channel acts on the judgement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import closing
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import SecretStr
+
+from firnline.clock import Clock
+from firnline.connections.site import Site
+from firnline.connections.tokens import Credential
+from firnline.connectors.protocol import (
+    Connector,
+    Grounds,
+    ProviderRefusal,
+    Request,
+    Response,
+    Steps,
+    Verdict,
+)
+from firnline.errors import FirnlineError
+from firnline.transport import (
+    ForbiddenHostError,
+    OutboundCall,
+    ProviderAnswerError,
+    ProviderForbiddenError,
+    ProviderNotFoundError,
+    ProviderRateLimitedError,
+    ProviderRefusedError,
+    ProviderScopeError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    Transport,
+)
+from firnline.transport.address import AddressRefused, origin_of
+from firnline.transport.errors import provider_text
+from firnline.transport.retry import RETRY_AFTER_MIN_S, clamp_retry_after
+
+T = TypeVar("T")
+
+STEPS_MAX = 10_000
+BATCH_MAX = 1_000
+
+REFUSALS: Mapping[Grounds, type[ProviderRefusedError]] = {
+    Grounds.FORBIDDEN: ProviderForbiddenError,
+    Grounds.SCOPE_MISSING: ProviderScopeError,
+    Grounds.NOT_FOUND: ProviderNotFoundError,
+}
+
+
+class ConversationError(FirnlineError):
+    """A connector's conversation does not come to its end."""
+
+    code = "connector_conversation"
+
+
+class Channel:
+    """Speaks to one provider for one connection. Made by `Connections.channel`."""
+
+    def __init__(
+        self,
+        site: Site,
+        credential: Credential,
+        *,
+        transport: Transport,
+        clock: Clock,
+        deadline_s: float,
+    ) -> None:
+        self._site = site
+        self._credential = credential
+        self._transport = transport
+        self._clock = clock
+        self._deadline_s = deadline_s
+
+    def __repr__(self) -> str:
+        return f"Channel({self._site.destination.label})"
+
+    @property
+    def connector(self) -> Connector:
+        """The connector that describes this provider."""
+        return self._site.connector
+
+    @property
+    def tenant(self) -> str:
+        """The tenant that the connection belongs to."""
+        return self._site.tenant
+
+    @property
+    def name(self) -> str:
+        """The connection's name."""
+        return self._site.name
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The connection's settings, as the tenant's YAML gives them."""
+        return self._site.settings
+
+    async def send(self, request: Request, *, deadline_s: float | None = None) -> Response:
+        """Return the successful answer to `request`, authorised and repeated as it may be.
+
+        Raises a ProviderError (the provider's refusals are ProviderRefusedErrors),
+        NotConnectedError, NeedsReconnectError or ConnectionDisabledError.
+        """
+        response = await self.exchange(request, deadline_s=deadline_s)
+        if self.connector.refused(response):
+            raise self.refusal(request, response)
+        return response
+
+    async def exchange(self, request: Request, *, deadline_s: float | None = None) -> Response:
+        """Return the answer to `request`, a refusal of this very request included.
+
+        A refusal of the token renews it once; quota and outages are waited for within the
+        deadline. What these cannot mend is raised as in `send`.
+        """
+        ends_at = self._clock.monotonic() + (deadline_s or self._deadline_s)
+        token = await self._within(ends_at, self._credential.token())
+        response = await self._authorised(request, token, ends_at)
+        verdict = self._judge(response)
+        if verdict is not None and verdict.grounds is Grounds.TOKEN_EXPIRED:
+            # Refused before anything was done, so also a write may be sent again.
+            token = await self._within(ends_at, self._credential.renew(token))
+            response = await self._authorised(request, token, ends_at)
+            verdict = self._judge(response)
+        if verdict is not None and verdict.grounds in (
+            Grounds.TOKEN_EXPIRED,
+            Grounds.TOKEN_REVOKED,
+        ):
+            said = provider_text(verdict.message) or f"the provider answered {response.status}"
+            raise await self._credential.refused(token, said)
+        return response
+
+    async def run(self, steps: Steps[T], *, deadline_s: float | None = None) -> T:
+        """Drive a connector's conversation to its end; a batch's requests run at the same time.
+
+        `deadline_s` counts for each request. Raises what `send` raises, and ConversationError
+        when the conversation does not end.
+        """
+        with closing(steps):
+            try:
+                batch = next(steps)
+                for _ in range(STEPS_MAX):
+                    batch = steps.send(await self._batch(batch, deadline_s))
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            except ProviderRefusal as refusal:
+                raise self.refusal(refusal.request, refusal.response) from None
+            except orjson.JSONDecodeError as error:
+                raise ProviderAnswerError(
+                    self._site.destination, "an answer is not the JSON that was asked for"
+                ) from error
+        raise ConversationError(f"{self._site.destination.label}: over {STEPS_MAX} steps")
+
+    def refusal(self, request: Request, response: Response) -> FirnlineError:
+        """Return the typed error for a refused answer to `request`."""
+        verdict = self.connector.classify(response)
+        said = provider_text(verdict.message)
+        path = urlsplit(request.path).path
+        what = f"{request.method} {path} answered {response.status}" + (f": {said}" if said else "")
+        destination = self._site.destination
+        if verdict.grounds is Grounds.RATE_LIMITED:
+            wait_s = clamp_retry_after(verdict.retry_after_s or RETRY_AFTER_MIN_S)
+            return ProviderRateLimitedError(destination, what, retry_after_s=wait_s)
+        if verdict.grounds is Grounds.UNAVAILABLE:
+            return ProviderUnavailableError(destination, what)
+        kind = REFUSALS.get(verdict.grounds, ProviderRefusedError)
+        return kind(destination, what, verdict=verdict, answered=response.status)
+
+    async def _within(self, ends_at: float, token: Awaitable[SecretStr]) -> SecretStr:
+        try:
+            async with asyncio.timeout(max(0.0, ends_at - self._clock.monotonic())):
+                return await token
+        except TimeoutError:
+            raise ProviderTimeoutError(
+                self._site.destination, "renewing its authorisation takes too long"
+            ) from None
+
+    async def _batch(
+        self, batch: Sequence[Request], deadline_s: float | None
+    ) -> Sequence[Response]:
+        if len(batch) > BATCH_MAX:
+            raise ConversationError(
+                f"{self._site.destination.label}: {len(batch)} requests at once, over {BATCH_MAX}"
+            )
+        if len(batch) == 1:
+            return [await self.exchange(batch[0], deadline_s=deadline_s)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self.exchange(request, deadline_s=deadline_s))
+                    for request in batch
+                ]
+        except BaseExceptionGroup as failed:
+            raise _first(failed) from None
+        return [task.result() for task in tasks]
+
+    async def _authorised(self, request: Request, token: SecretStr, ends_at: float) -> Response:
+        asked = {**_lower(self._site.manifest.headers), **_lower(request.headers)}
+        headers = {**asked, "authorization": f"Bearer {token.get_secret_value()}"}
+        call = OutboundCall(
+            destination=self._site.destination,
+            method=request.method,
+            url=self._own_url(request),
+            params=request.params,
+            headers=headers,
+            json=request.json,
+            form=request.form,
+            repeatable=request.repeatable,
+            judge=self._judge,
+        )
+        return await self._transport.send(call, deadline_s=ends_at - self._clock.monotonic())
+
+    def _own_url(self, request: Request) -> str:
+        """Return the absolute URL; refuse an origin that is not the connection's own.
+
+        The token goes where this points, and a provider's next-page link may point anywhere.
+        """
+        if request.path.startswith("/") and not request.path.startswith("//"):
+            return self._site.base_url + request.path
+        try:
+            if origin_of(request.path) == origin_of(self._site.base_url):
+                return request.path
+            why = "it leads to another origin"
+        except AddressRefused as refused:
+            why = str(refused)
+        raise ForbiddenHostError(
+            self._site.destination, f"a link that the provider gave was not followed: {why}"
+        )
+
+    def _judge(self, response: Response) -> Verdict | None:
+        return self.connector.classify(response) if self.connector.refused(response) else None
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a batch; the others were cancelled or failed for the same cause."""
+    first = failed.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,119 @@
+"""OAuth clients: what an admin registered at a provider for Firnline to connect with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretStr
+
+from firnline.clock import Clock
+from firnline.connections.site import Site
+from firnline.connections.vault import Vault
+from firnline.errors import FirnlineError
+from firnline.state import ClientRow, State
+
+ANY = "*"
+
+
+class ClientMissingError(FirnlineError):
+    """No OAuth client is registered that this connection could use."""
+
+    code = "client_missing"
+    exit_code = 2
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(
+            f"{site.destination.label}: no OAuth client is registered",
+            hint=f"Run: firnline connect {site.tenant} {site.name} --client-id ID, with "
+            "--client-secret-file or --key-file as the provider asks.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """One OAuth client. Code flows may have a secret; assertion flows have a key.
+
+    `subjects` maps a person's email to the key id that stands for them, where the provider maps
+    keys to people and roles.
+    """
+
+    client_id: str
+    client_secret: SecretStr | None = None
+    private_key_pem: SecretStr | None = None
+    key_id: str = ""
+    algorithm: str = ""
+    subjects: Mapping[str, str] = field(default_factory=dict)
+
+
+class ClientRegistry:
+    """Stores OAuth clients encrypted, for a connection, a tenant or everyone."""
+
+    def __init__(self, *, state: State, vault: Vault, clock: Clock) -> None:
+        self._state = state
+        self._vault = vault
+        self._clock = clock
+
+    async def save(
+        self,
+        credentials: ClientCredentials,
+        *,
+        provider: str,
+        tenant: str = ANY,
+        connection: str = ANY,
+    ) -> None:
+        """Register a client; without `tenant` or `connection` it serves all of them."""
+        ciphertext = self._vault.seal(
+            _as_json(credentials),
+            purpose="client",
+            tenant=tenant,
+            connection=f"{provider} {connection}",
+        )
+        await self._state.save_client(
+            ClientRow(tenant, provider, connection, self._clock.now(), ciphertext)
+        )
+
+    async def find(self, site: Site) -> ClientCredentials:
+        """Return the client for a connection, the most particular one; or ClientMissingError."""
+        provider = site.connector.provider
+        for tenant, connection in ((site.tenant, site.name), (site.tenant, ANY), (ANY, ANY)):
+            row = await self._state.client(tenant, provider, connection)
+            if row is not None:
+                return self._open(row)
+        raise ClientMissingError(site)
+
+    def _open(self, row: ClientRow) -> ClientCredentials:
+        stored = self._vault.unseal(
+            row.ciphertext,
+            purpose="client",
+            tenant=row.tenant,
+            connection=f"{row.provider} {row.connection}",
+        )
+        return ClientCredentials(
+            client_id=stored["client_id"],
+            client_secret=_secret(stored["client_secret"]),
+            private_key_pem=_secret(stored["private_key_pem"]),
+            key_id=stored["key_id"],
+            algorithm=stored["algorithm"],
+            subjects=stored["subjects"],
+        )
+
+
+def _as_json(credentials: ClientCredentials) -> dict[str, Any]:
+    return {
+        "client_id": credentials.client_id,
+        "client_secret": _plain(credentials.client_secret),
+        "private_key_pem": _plain(credentials.private_key_pem),
+        "key_id": credentials.key_id,
+        "algorithm": credentials.algorithm,
+        "subjects": dict(credentials.subjects),
+    }
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _secret(text: str | None) -> SecretStr | None:
+    return None if text is None else SecretStr(text)

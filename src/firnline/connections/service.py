@@ -1,0 +1,254 @@
+"""Connections: who may speak to which provider, for whom.
+
+The composition root opens one `Connections`; the connect command and the web edge connect systems
+through it, sync and discovery get their channels from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Self
+
+from pydantic import SecretStr
+
+from firnline.clock import Clock
+from firnline.connections.assertion import assertion_tokens
+from firnline.connections.authorize import (
+    AuthorizationStart,
+    WrongFlowError,
+    client_parameters,
+    redeem_code,
+    start_authorization,
+)
+from firnline.connections.channel import Channel
+from firnline.connections.clients import ClientRegistry
+from firnline.connections.endpoint import GrantRefusedError, TokenSet, request_tokens
+from firnline.connections.site import Site, declared_site
+from firnline.connections.tokens import Credential, Flights, GivenToken, StoredTokens, seal_tokens
+from firnline.connections.vault import Vault
+from firnline.connectors.manifest import AuthorizationCode, ClientAssertion
+from firnline.connectors.protocol import Identity
+from firnline.errors import UsageError
+from firnline.settings import Settings
+from firnline.spec.model import TenantSpec
+from firnline.state import ConnectionRow, StaleRowError, State
+from firnline.transport import Transport
+
+SAVES_MAX = 5
+
+
+class Connections:
+    """All tenants' connections. One per process, safe to share."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        vault: Vault,
+        transport: Transport,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self.clients = ClientRegistry(state=state, vault=vault, clock=clock)
+        self.transport = transport
+        self._state = state
+        self._vault = vault
+        self._clock = clock
+        self._deadline_s = settings.provider_deadline_s
+        self._flights = Flights()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, *, clock: Clock) -> AsyncIterator[Self]:
+        """Open state, vault and transport as `settings` say, and close them in the end."""
+        state = await State.open(settings)
+        try:
+            vault = Vault.open(settings)
+            async with Transport(routes=settings.routes, clock=clock) as transport:
+                opened = cls(
+                    state=state, vault=vault, transport=transport, clock=clock, settings=settings
+                )
+                try:
+                    yield opened
+                finally:
+                    await opened.close()
+        finally:
+            await state.close()
+
+    async def close(self) -> None:
+        """Wait for renewals under way; call before closing state and transport."""
+        await self._flights.finish()
+
+    @property
+    def state(self) -> State:
+        """The state store that the connections live in."""
+        return self._state
+
+    async def channel(self, tenant: str, tenant_spec: TenantSpec, name: str) -> Channel:
+        """Return the tenant's stored way to a provider, as the user who connected it.
+
+        Raises UnknownConnectionError, NotConnectedError, NeedsReconnectError,
+        ConnectionDisabledError or VaultKeyInvalidError.
+        """
+        site = _site_of(tenant, tenant_spec, name)
+        credential = self._stored(site)
+        await credential.active_row()
+        return self._channel(site, credential)
+
+    def channel_with_token(
+        self, tenant: str, tenant_spec: TenantSpec, name: str, token: SecretStr
+    ) -> Channel:
+        """Return a way to a provider as whoever `token` stands for; nothing is stored."""
+        site = _site_of(tenant, tenant_spec, name)
+        return self._channel(site, GivenToken(site, token))
+
+    async def subject_token(
+        self, tenant: str, tenant_spec: TenantSpec, name: str, email: str
+    ) -> SecretStr:
+        """Return an access token as the person `email`, where the provider maps keys to people.
+
+        Raises WrongFlowError or what the assertion flow raises.
+        """
+        site = _site_of(tenant, tenant_spec, name)
+        tokens = await self._assert(site, _assertion_of(site), subject=email)
+        return tokens.access_token
+
+    async def start_authorization(
+        self, tenant_spec: TenantSpec, name: str, *, redirect_uri: str
+    ) -> AuthorizationStart:
+        """Return the link that a person opens to connect a system.
+
+        Raises WrongFlowError, ClientMissingError or what `channel` raises of the declaration.
+        """
+        site = declared_site(tenant_spec, name)
+        auth = site.manifest.auth
+        if not isinstance(auth, AuthorizationCode):
+            raise WrongFlowError(
+                f"{site.manifest.name} connects with a signed assertion, without a browser"
+            )
+        return await start_authorization(
+            site,
+            auth,
+            redirect_uri=redirect_uri,
+            clients=self.clients,
+            state=self._state,
+            vault=self._vault,
+            clock=self._clock,
+        )
+
+    async def finish_authorization(self, state: str, code: str) -> ConnectionRow:
+        """Turn the code that came back into a stored, active connection.
+
+        Raises AuthorizationInvalidError, GrantRefusedError or another ProviderError.
+        """
+        site, tokens = await redeem_code(
+            state,
+            code,
+            clients=self.clients,
+            state=self._state,
+            vault=self._vault,
+            transport=self.transport,
+            clock=self._clock,
+            deadline_s=self._deadline_s,
+        )
+        return await self._activate(site, tokens)
+
+    async def connect_with_assertion(self, tenant_spec: TenantSpec, name: str) -> ConnectionRow:
+        """Connect a system whose provider takes signed assertions; no browser is needed."""
+        site = declared_site(tenant_spec, name)
+        return await self._activate(site, await self._assert(site, _assertion_of(site)))
+
+    async def _activate(self, site: Site, tokens: TokenSet) -> ConnectionRow:
+        who = await self._identity(site, tokens)
+        row = ConnectionRow(
+            tenant=site.tenant,
+            name=site.name,
+            provider=site.connector.provider,
+            settings=site.settings,
+            state="active",
+            account=who.account,
+            account_name=who.account_name,
+            user_key=who.user_key,
+            user_name=who.user_name,
+            token_ciphertext=seal_tokens(self._vault, site, tokens),
+            expires_at=tokens.expires_at,
+            updated_at=self._clock.now(),
+        )
+        for _ in range(SAVES_MAX):
+            stored = await self._state.connection(row.tenant, row.name)
+            version = 0 if stored is None else stored.version
+            try:
+                return await self._state.save_connection(replace(row, version=version))
+            except StaleRowError:
+                continue  # a renewal of the old tokens came in between; the new ones win
+        raise StaleRowError(row.tenant, row.name)
+
+    async def _identity(self, site: Site, tokens: TokenSet) -> Identity:
+        channel = self._channel(site, GivenToken(site, tokens.access_token))
+        return await channel.run(site.connector.identify(site.settings))
+
+    async def _renew(self, site: Site, tokens: TokenSet) -> TokenSet:
+        auth = site.manifest.auth
+        if isinstance(auth, ClientAssertion):
+            return await self._assert(site, auth)
+        if tokens.refresh_token is None:
+            raise GrantRefusedError(site.destination, "it ran out and cannot be renewed")
+        grant = {
+            "grant_type": "refresh_token",
+            "refresh_token": tokens.refresh_token.get_secret_value(),
+            **client_parameters(await self.clients.find(site)),
+        }
+        return await request_tokens(
+            site,
+            grant,
+            repeatable=not auth.refresh_rotates,
+            transport=self.transport,
+            clock=self._clock,
+            deadline_s=self._deadline_s,
+        )
+
+    async def _assert(self, site: Site, auth: ClientAssertion, *, subject: str = "") -> TokenSet:
+        return await assertion_tokens(
+            site,
+            auth,
+            await self.clients.find(site),
+            subject=subject,
+            transport=self.transport,
+            clock=self._clock,
+            deadline_s=self._deadline_s,
+        )
+
+    def _stored(self, site: Site) -> StoredTokens:
+        return StoredTokens(
+            site,
+            self._renew,
+            flights=self._flights,
+            state=self._state,
+            vault=self._vault,
+            clock=self._clock,
+        )
+
+    def _channel(self, site: Site, credential: Credential) -> Channel:
+        return Channel(
+            site,
+            credential,
+            transport=self.transport,
+            clock=self._clock,
+            deadline_s=self._deadline_s,
+        )
+
+
+def _site_of(tenant: str, tenant_spec: TenantSpec, name: str) -> Site:
+    if tenant != tenant_spec.tenant:
+        # Never a mere mix-up to go on with: it would pair one tenant's name with another's token.
+        raise UsageError(f"the declaration of {tenant_spec.tenant!r} is not that of {tenant!r}")
+    return declared_site(tenant_spec, name)
+
+
+def _assertion_of(site: Site) -> ClientAssertion:
+    auth = site.manifest.auth
+    if not isinstance(auth, ClientAssertion):
+        raise WrongFlowError(f"{site.manifest.name} connects in a browser, not with an assertion")
+    return auth

@@ -1,0 +1,116 @@
+"""One connection's place at its provider: the manifest's URLs filled with the tenant's settings.
+
+Made from the tenant's YAML (or from a stored sign-in); read by the token endpoints and channels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from firnline.connectors.manifest import Manifest
+from firnline.connectors.protocol import Connector
+from firnline.connectors.registry import ConnectorError, load_connector
+from firnline.errors import UsageError
+from firnline.spec.model import TenantSpec
+from firnline.transport import Destination
+
+
+class UnknownConnectionError(UsageError):
+    """The tenant declares no connection of that name."""
+
+    code = "unknown_connection"
+    status = 404
+
+    def __init__(self, tenant: str, name: str, known: list[str]) -> None:
+        super().__init__(
+            f"tenant {tenant!r} has no connection {name!r}",
+            hint=f"Declared connections: {', '.join(sorted(known)) or 'none'}.",
+        )
+
+
+class ConnectionSettingsError(UsageError):
+    """The tenant's YAML gives a connection settings that its connector cannot use."""
+
+    code = "connection_settings"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where one connection of one tenant leads. `base_url` has no trailing slash."""
+
+    tenant: str
+    name: str
+    connector: Connector
+    settings: Mapping[str, str]
+    derived: Mapping[str, str]
+    base_url: str
+    destination: Destination
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return the connector's declaration."""
+        return self.connector.manifest
+
+    def fill(self, template: str) -> str:
+        """Return a URL of the manifest with this connection's settings in it."""
+        return _fill(self.connector, template, self.derived)
+
+
+def declared_site(tenant_spec: TenantSpec, name: str) -> Site:
+    """Return the site of a connection that the tenant's YAML declares.
+
+    Raises UnknownConnectionError, UnknownProviderError or ConnectionSettingsError.
+    """
+    tenant = tenant_spec.tenant
+    declared = tenant_spec.connections.get(name)
+    if declared is None:
+        raise UnknownConnectionError(tenant, name, list(tenant_spec.connections))
+    return site_at(tenant, name, load_connector(declared.provider), declared.settings)
+
+
+def site_at(tenant: str, name: str, connector: Connector, settings: Mapping[str, str]) -> Site:
+    """Return the site that `settings` lead to; raises ConnectionSettingsError."""
+    manifest = connector.manifest
+    _check_settings(tenant, name, manifest, settings)
+    derived = connector.derived_settings(settings)
+    base_url = _fill(connector, manifest.base_url, derived).rstrip("/")
+    destination = Destination(
+        provider=manifest.provider,
+        tenant=tenant,
+        connection=name,
+        hosts=tuple(_fill(connector, host, derived) for host in manifest.hosts),
+        # Two connections to one account draw on the same concurrency limit at the provider.
+        account=f"{manifest.provider} {base_url}",
+        concurrency_max=manifest.limits.concurrency_max,
+    )
+    return Site(tenant, name, connector, dict(settings), dict(derived), base_url, destination)
+
+
+def _check_settings(
+    tenant: str, name: str, manifest: Manifest, settings: Mapping[str, str]
+) -> None:
+    place = f"connection {name!r} of {tenant!r}"
+    wanted = ", ".join(sorted(manifest.settings)) or "none"
+    for key in sorted(set(settings) ^ set(manifest.settings)):
+        fault = "lacks" if key in manifest.settings else "has the unknown"
+        raise ConnectionSettingsError(
+            f"{place} {fault} setting {key!r}", hint=f"{manifest.name} takes: {wanted}."
+        )
+    for key, setting in manifest.settings.items():
+        # The whole value, always: a setting becomes part of the host that tokens are sent to.
+        if not re.fullmatch(setting.pattern, settings[key]) or "\n" in settings[key]:
+            raise ConnectionSettingsError(
+                f"{place}: setting {key!r} is not a {setting.title}",
+                hint=f"For example: {setting.example}",
+            )
+
+
+def _fill(connector: Connector, template: str, derived: Mapping[str, str]) -> str:
+    try:
+        return template.format_map(derived)
+    except (KeyError, ValueError, IndexError) as error:
+        raise ConnectorError(
+            f"{connector.provider}/connector.yaml: {template!r} cannot be filled ({error})"
+        ) from error
