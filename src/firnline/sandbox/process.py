@@ -138,7 +138,7 @@ class SpawnedFleet:
         """Serve no fault any more."""
         await self._post("/clear", provider, tenant)
 
-    async def _post(self, path: str, provider: str, tenant: str, **asked: Any) -> Any:
+    async def _post(self, path: str, provider: str, tenant: str, /, **asked: Any) -> Any:
         self.server(provider, tenant)
         body = {"provider": provider, "tenant": tenant, **asked}
         return await self._call("POST", self._controls[tenant], path, body)
@@ -188,9 +188,8 @@ async def spawned(plan: ServePlan, *, directory: Path) -> AsyncIterator[SpawnedF
     async with contextlib.AsyncExitStack() as stack:
         # Started together: each builds its world on a core of its own.
         children = [await stack.enter_async_context(_child(part)) for part in plans]
-        async with asyncio.TaskGroup() as group:
-            for child, part in zip(children, plans, strict=True):
-                group.create_task(_ready(child, part))
+        for child, part in zip(children, plans, strict=True):
+            await _ready(child, part)
         states = [part.state_file for part in plans]
         yield await stack.enter_async_context(attached(*states))
 
