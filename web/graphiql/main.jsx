@@ -31,13 +31,23 @@ const tabs = boot.examples.map(({ query, variables }) => ({
   headers: HEADERS_PLACEHOLDER,
 }));
 
+const storage = storageFor(`firnline:${boot.tenant}:${boot.person}`);
+
+// GraphiQL fills the first tab's variables editor from storage, not from the tab.
+if (storage.getItem('graphiql:tabState') === null && tabs.length > 0) {
+  storage.setItem('graphiql:variables', tabs[0].variables);
+}
+
+const isNarrow = window.matchMedia('(max-width: 700px)').matches;
+
 createRoot(document.getElementById('graphiql')).render(
   <GraphiQL
     fetcher={createFetcher(boot)}
-    storage={storageFor(`firnline:${boot.tenant}:${boot.person}`)}
+    storage={storage}
     defaultTabs={tabs.length > 0 ? tabs : undefined}
     defaultHeaders={HEADERS_PLACEHOLDER}
     defaultQuery={'{\n  __typename\n}\n'}
+    defaultEditorToolsVisibility={isNarrow ? false : 'variables'}
     shouldPersistHeaders={false}
   >
     <GraphiQL.Logo>

@@ -1,5 +1,7 @@
 // Sends operations as the signed-in person: fetches a short-lived token when there is none.
 
+import { Kind, parse } from 'graphql';
+
 const RENEW_BEFORE_MS = 30_000;
 const BEARER = /^Bearer\s+[\w-]+\.[\w-]+\.[\w-]+$/i;
 
@@ -37,9 +39,24 @@ export function createFetcher({ tenant, tokenHeader }) {
         Accept: 'application/graphql-response+json, application/json;q=0.9',
         Authorization: BEARER.test(written) ? written : await bearer(),
       },
-      body: JSON.stringify(operation),
+      body: JSON.stringify(withCurrentName(operation)),
     });
     if (response.status === 401) held = null;
     return response.json();
   };
+}
+
+// GraphiQL learns an operation's name a moment after it is typed: a quick Ctrl-Enter would ask for
+// the name of the operation that stood there before.
+function withCurrentName({ operationName, ...operation }) {
+  if (!operationName) return operation;
+  try {
+    const { definitions } = parse(operation.query);
+    const isThere = definitions.some(
+      ({ kind, name }) => kind === Kind.OPERATION_DEFINITION && name?.value === operationName,
+    );
+    return isThere ? { ...operation, operationName } : operation;
+  } catch {
+    return operation; // not GraphQL: the server says what is wrong with it
+  }
 }

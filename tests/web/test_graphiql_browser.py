@@ -1,0 +1,170 @@
+"""GraphiQL in a real browser: signs in, asks, reads the answer; nothing leaves the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import ConsoleMessage, Page, Request, async_playwright, expect
+from tests.web.conftest import FakeGateway
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Studio:
+    """A browser page at the sign-in, and all that it did behind our back."""
+
+    page: Page
+    url: str
+    gateway: FakeGateway
+    complaints: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def see(self, sent: Request) -> None:
+        if not sent.url.startswith((f"{self.url}/", "data:")):
+            self.foreign.append(sent.url)
+
+    async def write(self, text: str) -> None:
+        """Replace the operation by a nameless one."""
+        await self.page.locator(".graphiql-query-editor textarea").focus()
+        await self.page.keyboard.press("Control+a")
+        await self.page.keyboard.insert_text(text)
+
+    async def sign_in(self, name: str = "Ana Albers") -> None:
+        await self.page.goto(f"{self.url}/signin?tenant=acme")
+        await self.page.get_by_role("button", name=name).click()
+        await expect(self.page.locator(".graphiql-query-editor .CodeMirror")).to_be_visible()
+
+    async def picture(self, name: str) -> None:
+        """Keep a screenshot where FIRNLINE_PICTURES says, for people who want to look."""
+        if folder := os.environ.get("FIRNLINE_PICTURES"):
+            await self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    @property
+    def answer(self) -> Any:
+        return self.page.locator(".graphiql-response .result-window")
+
+
+@pytest.fixture
+async def studio(
+    standing: tuple[str, FakeGateway, str], chromium: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Studio]:
+    url, gateway, _ = standing
+    gateway.reset()
+    options = getattr(request, "param", {})
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        context = await browser.new_context(
+            **{"viewport": {"width": 1280, "height": 800}} | options
+        )
+        studio = Studio(await context.new_page(), url, gateway)
+        studio.page.on("console", studio.hear)
+        studio.page.on("pageerror", lambda error: studio.complaints.append(str(error)))
+        studio.page.on("request", studio.see)
+        yield studio
+        await browser.close()
+    assert studio.complaints == []
+    assert studio.foreign == []
+
+
+async def test_person_signs_in_and_runs_the_preset_operation(studio: Studio) -> None:
+    await studio.page.goto(f"{studio.url}/")
+    await expect(studio.page.get_by_role("heading", name="acme")).to_be_visible()
+    await studio.picture("signin")
+    await studio.sign_in()
+    await studio.page.get_by_role("button", name="Execute query").click()
+    await expect(studio.answer).to_contain_text("Renewal <img src=x onerror=alert(1)>")
+    await studio.picture("answer")
+    asked = [request for _, request in studio.gateway.seen if request.operation_name == "Deals"]
+    assert asked[0].variables == {"first": 2}
+    assert {principal.email for principal, _ in studio.gateway.seen} == {"ana@acme.example"}
+    assert "eyJ" not in studio.page.url
+
+
+async def test_keyboard_alone_opens_a_tab_writes_a_query_and_runs_it(studio: Studio) -> None:
+    await studio.sign_in()
+    await studio.page.get_by_role("button", name="New tab").focus()
+    await studio.page.keyboard.press("Enter")
+    await studio.write("{ me }")
+    await studio.page.keyboard.press("Control+Enter")
+    await expect(studio.answer).to_contain_text("ana@acme.example at acme")
+
+
+async def test_editor_completes_from_the_schema_and_shows_its_docs(studio: Studio) -> None:
+    await studio.sign_in()
+    await studio.page.get_by_role("button", name="Show Documentation Explorer").click()
+    await expect(studio.page.locator(".graphiql-doc-explorer")).to_contain_text("Query")
+    await studio.picture("docs")
+    await studio.write("{ ")
+    await studio.page.keyboard.type("de")
+    await studio.picture("completion")
+    await expect(studio.page.locator(".CodeMirror-hints")).to_contain_text("deals")
+
+
+async def test_switching_the_person_changes_who_asks(studio: Studio) -> None:
+    await studio.sign_in()
+    await studio.page.get_by_label("Person").select_option(label="Mia Moreau - Sales manager")
+    await studio.page.get_by_role("button", name="Switch person").click()
+    await expect(studio.page.locator(".bar .person")).to_contain_text("mia@acme.example")
+    await studio.page.get_by_role("button", name="WhoAmI").click()
+    await studio.page.get_by_role("button", name="Execute query").click()
+    await expect(studio.answer).to_contain_text("mia@acme.example at acme")
+
+
+async def test_settings_dialog_opens_within_the_content_policy(studio: Studio) -> None:
+    await studio.sign_in()
+    await studio.page.get_by_role("button", name="Open settings dialog").click()
+    await studio.page.get_by_role("button", name="Dark", exact=True).click()
+    await studio.picture("settings")
+    await studio.page.keyboard.press("Escape")
+    await expect(studio.page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_refused_query_shows_its_code_and_hint(studio: Studio) -> None:
+    await studio.sign_in()
+    await studio.write("{ nothing }")
+    await studio.page.keyboard.press("Control+Enter")
+    await expect(studio.answer).to_contain_text("Cannot query field")
+    await studio.picture("error")
+    # The browser itself reports the refused request; that is what was asked for here.
+    assert all("400" in complaint for complaint in studio.complaints)
+    studio.complaints.clear()
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"}
+
+
+@pytest.mark.parametrize("studio", [PHONE], indirect=True, ids=["phone"])
+async def test_phone_shows_query_and_answer_without_scrolling_sideways(studio: Studio) -> None:
+    await studio.page.goto(f"{studio.url}/signin")
+    await studio.picture("phone-signin")
+    await studio.sign_in()
+    await studio.page.get_by_role("button", name="Execute query").tap()
+    await expect(studio.answer).to_contain_text("Expansion")
+    await studio.picture("phone")
+    for place in (".graphiql-query-editor", ".graphiql-response"):
+        box = await studio.page.locator(place).bounding_box()
+        assert box is not None
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, place
+        assert box["width"] > 280 and box["height"] > 120, (place, box)
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert await studio.page.evaluate(overflow) == 0
