@@ -107,6 +107,9 @@ def _problem(
         line, column = document.place(path)
         message = f"{quoted(name)} is not a key{_within(path[:-1])}"
         hint = near(name, _keys_at(model, path[:-1]), what="keys")
+        if detail["input"] is None:
+            # {description: First, second} reads as two keys, the second without a value.
+            hint += " Inside { } quote a text that holds a comma."
         return Problem(document.file, line, column, "unknown_key", message, hint)
     code, sentence = _sentence(detail)
     line, column = document.place(path, value=not about_key)
