@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from firnline.clock import FixedClock, SystemClock
-from firnline.connectors.registry import UnknownProviderError, load_manifest
+from firnline.connectors.registry import UnknownProviderError, load_connector
 from firnline.sandbox.faults import Fault
 from firnline.sandbox.protocol import SandboxOptions
 from firnline.sandbox.server import (
@@ -64,7 +64,7 @@ async def test_routes_lead_from_every_vendor_origin_to_the_sandbox(
 
 
 def test_vendor_origins_fill_the_settings_in(tinycrm: str) -> None:
-    assert vendor_origins(load_manifest(tinycrm), {"account": "acme"}) == (
+    assert vendor_origins(load_connector(tinycrm), {"account": "acme"}) == (
         "https://acme.tinycrm.example",
         "https://login.acme.tinycrm.example",
     )

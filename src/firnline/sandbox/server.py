@@ -17,11 +17,12 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from firnline.clock import Clock, SystemClock
-from firnline.connectors.manifest import AuthorizationCode, Manifest
+from firnline.connectors.manifest import AuthorizationCode
+from firnline.connectors.protocol import Connector
 from firnline.connectors.registry import (
     UnknownProviderError,
     connector_folders,
-    load_manifest,
+    load_connector,
     load_sandbox_module,
 )
 from firnline.errors import FirnlineError
@@ -177,14 +178,16 @@ def sandboxed_providers() -> tuple[str, ...]:
     )
 
 
-def vendor_origins(manifest: Manifest, settings: Mapping[str, str]) -> tuple[str, ...]:
+def vendor_origins(connector: Connector, settings: Mapping[str, str]) -> tuple[str, ...]:
     """Return the origins that a connection with `settings` calls: the API's and the sign-in's."""
+    manifest = connector.manifest
+    known = connector.derived_settings(settings)
     urls = [manifest.base_url, manifest.auth.token_url]
     if isinstance(manifest.auth, AuthorizationCode):
         urls += [manifest.auth.authorize_url, manifest.auth.revoke_url]
     origins = []
     for url in urls:
-        parts = urlsplit(url.format_map(settings))
+        parts = urlsplit(url.format_map(known))
         if parts.netloc:
             origins.append(f"{parts.scheme}://{parts.netloc.lower()}")
     return tuple(dict.fromkeys(origins))
@@ -215,7 +218,7 @@ async def serving(
         clock=clock,
     )
     async with listening(line, http=_recording(transports)) as url:
-        origins = vendor_origins(load_manifest(provider), sandbox.settings)
+        origins = vendor_origins(load_connector(provider), sandbox.settings)
         yield SandboxServer(provider, company.tenant, sandbox, url, origins, line)
 
 
