@@ -6,6 +6,7 @@ Takes one channel per connection; `state` receives the catalogs, the caller what
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from firnline.connectors.protocol import Connector, Steps
 from firnline.errors import FirnlineError
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class DiscoveryChannel(Protocol):
@@ -69,6 +72,19 @@ class EmptyCatalogError(FirnlineError):
         )
 
 
+class CatalogUnreadableError(FirnlineError):
+    """The connector could not make sense of what the provider says about its objects."""
+
+    code = "catalog_unreadable"
+
+    def __init__(self, connection: str, failure: Exception) -> None:
+        super().__init__(
+            f"the objects of connection {connection!r} could not be read"
+            f" ({type(failure).__name__})",
+            hint="Run discovery again; if it stays, report it to the connector's author.",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Discovered:
     """What one connection holds now, and what changed since the last discovery."""
@@ -108,6 +124,11 @@ class DiscoveryReport:
     tenant: str
     discovered: tuple[Discovered, ...]
     failures: Mapping[str, FirnlineError]
+
+    def raise_first(self) -> None:
+        """Raise the first failure, if there is one."""
+        for failure in self.failures.values():
+            raise failure
 
     @property
     def ok(self) -> bool:
@@ -153,10 +174,13 @@ async def _discover(
 ) -> Discovered | FirnlineError:
     try:
         catalog = await channel.run(channel.connector.discover(channel.settings))
-        if not catalog.objects:
-            raise EmptyCatalogError(channel.name)
     except FirnlineError as error:
         return error
+    except (LookupError, TypeError, ValueError, AttributeError) as failure:
+        _log.debug("discovery of %s failed", channel.name, exc_info=True)
+        return CatalogUnreadableError(channel.name, failure)
+    if not catalog.objects:
+        return EmptyCatalogError(channel.name)
     before = await state.catalog(tenant, channel.name)
     version = await state.save_catalog(tenant, channel.name, catalog, at=clock.now())
     return Discovered(

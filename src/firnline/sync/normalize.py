@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +30,16 @@ _WHOLE: Mapping[ScalarName, frozenset[type]] = {
     "bool": frozenset({bool, _NOTHING}),
     "date": frozenset({str, _NOTHING}),
     "timestamp": frozenset({str, _NOTHING}),
+}
+
+# Arrow reads years that Python's dates do not reach.
+_EARLIEST: Mapping[ScalarName, Any] = {
+    "date": pa.scalar(date.min),
+    "timestamp": pa.scalar(datetime.min, pa.timestamp("us")),
+}
+_LATEST: Mapping[ScalarName, Any] = {
+    "date": pa.scalar(date.max),
+    "timestamp": pa.scalar(datetime.max, pa.timestamp("us")),
 }
 
 
@@ -130,8 +141,12 @@ def _whole_column(values: list[Any], field: FieldInfo) -> Any:
 
 
 def _moments(values: list[Any], field: FieldInfo) -> Any:
-    texts = pa.array(values, pa.string())
-    if field.type == "date":
-        return pc.cast(texts, arrow_type(field))
-    # With a zone Arrow insists that every text states its own, and brings them to UTC.
-    return pc.cast(pc.cast(texts, pa.timestamp("us", "UTC")), arrow_type(field))
+    """Return dates or timestamps; None when Python has no name for one of them."""
+    moments = pa.array(values, pa.string())
+    if field.type == "timestamp":
+        # With a zone Arrow insists that every text states its own, and brings them to UTC.
+        moments = pc.cast(moments, pa.timestamp("us", "UTC"))
+    moments = pc.cast(moments, arrow_type(field))
+    first, last = (_EARLIEST[field.type], _LATEST[field.type])
+    outside = pc.or_(pc.less(moments, first), pc.greater(moments, last))
+    return None if pc.any(outside).as_py() else moments
