@@ -107,3 +107,12 @@ def test_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(VaultKeyInvalidError, match="read by others"):
         Vault.open(settings)
+
+
+def test_derived_keys_are_stable_and_differ_by_purpose_and_master_key() -> None:
+    other = Vault(SecretStr(base64.urlsafe_b64encode(bytes(32)).decode()))
+    keys = {Vault(KEY).derive(b"cursors"), Vault(KEY).derive(b"other"), other.derive(b"cursors")}
+
+    assert len(keys) == 3
+    assert {len(key) for key in keys} == {32}
+    assert Vault(KEY).derive(b"cursors") == Vault(KEY).derive(b"cursors")

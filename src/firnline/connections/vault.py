@@ -90,14 +90,14 @@ class Vault:
 
     def derive(self, label: bytes) -> bytes:
         """Return a key of its own for another use, the same in every process of this home."""
-        info = b"firnline derived 1 " + label
-        derive = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info)
-        return derive.derive(_key_bytes(self._master_key))
+        return self._derived(b"firnline derived 1 " + label)
 
     def _cipher(self, tenant: str) -> AESGCM:
-        info = b"firnline vault 1 " + tenant.encode()
-        derive = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info)
-        return AESGCM(derive.derive(_key_bytes(self._master_key)))
+        return AESGCM(self._derived(b"firnline vault 1 " + tenant.encode()))
+
+    def _derived(self, info: bytes) -> bytes:
+        kdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info)
+        return kdf.derive(_key_bytes(self._master_key))
 
 
 def _associated(purpose: str, tenant: str, connection: str) -> bytes:

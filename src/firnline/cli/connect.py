@@ -1,0 +1,202 @@
+"""`firnline connect`: authorises a tenant's systems, in a browser or with a signed assertion."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from firnline.app import App, opened
+from firnline.cli.callback import listening
+from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
+from firnline.connections import ClientCredentials, Connections
+from firnline.connections.site import declared_site
+from firnline.connectors.manifest import ClientAssertion
+from firnline.errors import UsageError
+from firnline.spec.model import TenantSpec
+from firnline.state import ConnectionRow
+
+Show = Callable[[str], None]
+
+
+class ClientOptionsError(UsageError):
+    """The options that describe an OAuth client do not fit together."""
+
+    code = "client_options"
+
+
+def connect(
+    tenant: TenantArgument,
+    connection: Annotated[
+        str, typer.Argument(help="The connection's name [all that are not connected].")
+    ] = "",
+    listed: Annotated[bool, typer.Option("--list", help="Only show what is connected.")] = False,
+    client_id: Annotated[
+        str, typer.Option(help="Register this OAuth client for the connection first.")
+    ] = "",
+    client_secret_file: Annotated[
+        Path | None, typer.Option(help="File with the client's secret; `-` reads standard input.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="PEM file with the client's private key (assertion flow).")
+    ] = None,
+    key_id: Annotated[str, typer.Option(help="The provider's id of that key.")] = "",
+    algorithm: Annotated[
+        str, typer.Option(help="How the key signs, such as PS256 or ES256 [the provider's first].")
+    ] = "",
+    port: Annotated[
+        int, typer.Option(help="Callback port, where the provider wants it registered [any free].")
+    ] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the sign-in page in a browser.")] = True,
+    directory: Directory = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Connect a tenant's systems: sign in once, tokens are kept encrypted and renewed.
+
+    Exit code 0 when every asked connection is active.
+    """
+    credentials = _credentials(client_id, client_secret_file, key_file, key_id, algorithm)
+    if credentials is not None and not connection:
+        raise ClientOptionsError(
+            "an OAuth client belongs to one connection", hint="Name the connection."
+        )
+    console = Console(stderr=True, soft_wrap=True)
+
+    def show(url: str) -> None:
+        console.print("Sign in here to connect:", highlight=False)
+        console.print(url, markup=False, highlight=False)
+        if browser:
+            webbrowser.open(url)
+
+    async def work() -> None:
+        async with opened(directory, read_only=True) as app:
+            if not listed:
+                await _connect(app, tenant, connection, credentials, show=show, port=port)
+            rows = await _statuses(app, tenant)
+        if as_json:
+            print_json({"tenant": tenant, "connections": rows})
+        else:
+            Console().print(_table(tenant, rows))
+
+    run(work)
+
+
+async def connect_one(
+    connections: Connections, spec: TenantSpec, name: str, *, show: Show, port: int = 0
+) -> ConnectionRow:
+    """Connect one system by the flow that its provider has; `show` gets the sign-in link."""
+    if isinstance(declared_site(spec, name).manifest.auth, ClientAssertion):
+        return await connections.connect_with_assertion(spec, name)
+    async with listening(port) as callback:
+        start = await connections.start_authorization(
+            spec, name, redirect_uri=callback.redirect_uri
+        )
+        await asyncio.to_thread(show, connections.transport.routes.reachable(start.url))
+        code = await callback.code(start.state)
+        return await connections.finish_authorization(start.state, code)
+
+
+async def _connect(
+    app: App,
+    tenant: str,
+    name: str,
+    credentials: ClientCredentials | None,
+    *,
+    show: Show,
+    port: int,
+) -> None:
+    spec = app.tenant(tenant)
+    names = [name] if name else await _unconnected(app, spec)
+    for wanted in names:
+        site = declared_site(spec, wanted)
+        if credentials is not None:
+            await app.connections.clients.save(
+                credentials, provider=site.connector.provider, tenant=tenant, connection=wanted
+            )
+        await connect_one(app.connections, spec, wanted, show=show, port=port)
+
+
+async def _unconnected(app: App, spec: TenantSpec) -> list[str]:
+    stored = {row.name: row for row in await app.state.connections(spec.tenant)}
+    return [
+        name
+        for name in spec.connections
+        if name not in stored or stored[name].state in ("pending", "needs_reconnect")
+    ]
+
+
+async def _statuses(app: App, tenant: str) -> list[dict[str, Any]]:
+    spec = app.tenant(tenant)
+    stored = {row.name: row for row in await app.state.connections(tenant)}
+    return [
+        _status(name, declared.provider, stored.get(name))
+        for name, declared in sorted(spec.connections.items())
+    ]
+
+
+def _status(name: str, provider: str, row: ConnectionRow | None) -> dict[str, Any]:
+    if row is None:
+        return {"name": name, "provider": provider, "state": "not_connected"}
+    return {
+        "name": name,
+        "provider": provider,
+        "state": row.state,
+        "reason": row.state_reason,
+        "account": row.account,
+        "account_name": row.account_name,
+        "user": row.user_name,
+        "token_expires_at": row.expires_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def _table(tenant: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=f"Connections of {tenant}")
+    for heading in ("Connection", "Provider", "State", "Account", "Connected as", "Why"):
+        table.add_column(heading)
+    for row in rows:
+        named = (row.get(key) or "" for key in ("account_name", "user", "reason"))
+        table.add_row(row["name"], row["provider"], row["state"], *named)
+    return table
+
+
+def _credentials(
+    client_id: str, secret_file: Path | None, key_file: Path | None, key_id: str, algorithm: str
+) -> ClientCredentials | None:
+    if not client_id:
+        if secret_file or key_file or key_id or algorithm:
+            raise ClientOptionsError(
+                "a secret or key was given without its client", hint="Add --client-id ID."
+            )
+        return None
+    if key_file is not None and not key_id:
+        raise ClientOptionsError("a key was given without its id", hint="Add --key-id ID.")
+    return ClientCredentials(
+        client_id=client_id,
+        client_secret=_secret(secret_file),
+        private_key_pem=_secret(key_file),
+        key_id=key_id,
+        algorithm=algorithm,
+    )
+
+
+def _secret(path: Path | None) -> SecretStr | None:
+    if path is None:
+        return None
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClientOptionsError(
+            f"{path} cannot be read ({type(error).__name__})", hint="Give a text file."
+        ) from None
+    if not text.strip():
+        raise ClientOptionsError(f"{path} is empty", hint="Give the file that holds the secret.")
+    return SecretStr(text.strip())
