@@ -81,6 +81,10 @@ def _parse_long(value: Any) -> int:
     raise _refuse(value, "a whole number of 64 bits")
 
 
+def _unchanged(value: Any) -> Any:
+    return value
+
+
 def _scalar(name: str, description: str, parse: Any) -> GraphQLScalarType:
     def literal(node: ValueNode, _variables: Mapping[str, Any] | None = None) -> Any:
         if isinstance(node, StringValueNode | IntValueNode | FloatValueNode):
@@ -108,6 +112,7 @@ TIME = _scalar("Time", 'A time of day, "09:30:00".', str)
 JSON = GraphQLScalarType(
     name="JSON",
     description="Any JSON value, as the provider gave it.",
+    parse_value=_unchanged,
     parse_literal=value_from_ast_untyped,
 )
 

@@ -1,0 +1,221 @@
+"""The composition root: the only module that knows every class.
+
+Opens one project directory with its state, vault, outbound client and caches; the CLI, the web
+edge and the demo work through an `App`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from firnline.access.principal import Principal
+from firnline.cache.database import TenantDatabase
+from firnline.cache.opening import NoDataYetError
+from firnline.clock import Clock, SystemClock
+from firnline.catalog.discovery import DiscoveryReport, discover_tenant
+from firnline.connections.channel import Channel
+from firnline.connections.service import Connections
+from firnline.connections.vault import Vault
+from firnline.errors import UnknownTenantError
+from firnline.graph.cursor import CursorSeal
+from firnline.graph.operations import publish
+from firnline.graph.respond import Answer, Question, Responder
+from firnline.graph.schema import TenantSchema
+from firnline.graph.tenants import TenantGraphs
+from firnline.settings import Settings
+from firnline.spec.effective import effective_sync
+from firnline.spec.load import load_project
+from firnline.spec.model import Project, TenantSpec
+from firnline.state.rows import OperationRow
+from firnline.state.state import State
+from firnline.sync.report import OnProgress, SyncReport
+from firnline.sync.run import Source, sync_tenant
+
+
+class App:
+    """One opened project. Made by `opened`; safe to share between tasks of one event loop."""
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        project: Project,
+        settings: Settings,
+        clock: Clock,
+        connections: Connections,
+        seal: CursorSeal,
+        read_only: bool,
+    ) -> None:
+        self.directory = directory
+        self.project = project
+        self.settings = settings
+        self.clock = clock
+        self.connections = connections
+        self._read_only = read_only
+        self._databases: dict[str, TenantDatabase] = {}
+        self._opening = asyncio.Lock()
+        self.graphs = TenantGraphs(project, catalogs=connections.state)
+        self.responder = Responder(
+            self.graphs,
+            databases=self.database,
+            operations=connections.state,
+            seal=seal,
+            clock=clock,
+        )
+
+    @property
+    def state(self) -> State:
+        """Return the state store."""
+        return self.connections.state
+
+    def tenant(self, name: str) -> TenantSpec:
+        """Return a declared tenant; raises UnknownTenantError."""
+        if name not in self.project.tenants:
+            raise UnknownTenantError(name, list(self.project.tenants))
+        return self.project.tenants[name]
+
+    def cache_path(self, tenant: str) -> Path:
+        """Return where a tenant's cache lies."""
+        return self.settings.home / "cache" / f"{tenant}.duckdb"
+
+    async def database(self, tenant: str) -> TenantDatabase:
+        """Return the tenant's open cache: made when absent, unless opened for reading only.
+
+        Raises UnknownTenantError, NoDataYetError, CacheLockedError or CacheCorruptError.
+        """
+        self.tenant(tenant)
+        async with self._opening:
+            if tenant not in self._databases:
+                path = self.cache_path(tenant)
+                if self._read_only and not path.exists():
+                    raise NoDataYetError(tenant)
+                self._databases[tenant] = await asyncio.to_thread(
+                    TenantDatabase.open,
+                    path,
+                    read_only=self._read_only,
+                    memory=self.settings.duckdb_memory,
+                    threads=self.settings.duckdb_threads,
+                )
+            return self._databases[tenant]
+
+    async def ask(
+        self,
+        principal: Principal,
+        query: str | None = None,
+        *,
+        document_id: str | None = None,
+        variables: Mapping[str, object] | None = None,
+        operation_name: str | None = None,
+    ) -> Answer:
+        """Answer one GraphQL question as `principal`."""
+        question = Question(query, document_id, variables, operation_name)
+        return await self.responder.answer(principal, question)
+
+    async def schema(self, tenant: str) -> TenantSchema:
+        """Return the tenant's schema of today."""
+        self.tenant(tenant)
+        return self.graphs.schema(await self.graphs.graph(tenant))
+
+    async def publish(self, tenant: str, text: str, *, operation_id: str = "") -> OperationRow:
+        """Check an operation against the tenant's schema and store it."""
+        return await publish(
+            text,
+            tenant=tenant,
+            schema=await self.schema(tenant),
+            store=self.state,
+            now=self.clock.now(),
+            operation_id=operation_id,
+        )
+
+    async def operations(self, tenant: str) -> Sequence[OperationRow]:
+        """Return the operations published for a tenant."""
+        self.tenant(tenant)
+        return await self.state.operations(tenant)
+
+    async def channels(self, tenant: str, names: Sequence[str] = ()) -> Sequence[Channel]:
+        """Return the ways to the tenant's systems, or to those named.
+
+        Raises what `Connections.channel` raises, for the first system that is not connected.
+        """
+        spec = self.tenant(tenant)
+        return [
+            await self.connections.channel(tenant, spec, name)
+            for name in (names or spec.connections)
+        ]
+
+    async def discover(self, tenant: str, names: Sequence[str] = ()) -> DiscoveryReport:
+        """Discover the tenant's systems and store their catalogs."""
+        channels = await self.channels(tenant, names)
+        return await discover_tenant(tenant, channels=channels, state=self.state, clock=self.clock)
+
+    async def sync(
+        self,
+        tenant: str,
+        names: Sequence[str] = (),
+        *,
+        only: Sequence[str] = (),
+        full: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> SyncReport:
+        """Bring the tenant's cache up to date; a system without a catalog is discovered first."""
+        spec = self.tenant(tenant)
+        sources = []
+        for channel in await self.channels(tenant, names):
+            known = await self.state.catalog(tenant, channel.name)
+            if known is None:
+                (await self.discover(tenant, [channel.name])).raise_first()
+                known = await self.state.catalog(tenant, channel.name)
+            assert known is not None
+            sources.append(Source(channel.name, channel.connector, channel, known[1]))
+        return await sync_tenant(
+            tenant,
+            effective_sync(self.project.integration, spec),
+            sources=sources,
+            database=await self.database(tenant),
+            clock=self.clock,
+            on_progress=on_progress or (lambda _progress: None),
+            only=only,
+            full=full,
+        )
+
+    async def close(self) -> None:
+        """Close every cache."""
+        for database in self._databases.values():
+            await asyncio.to_thread(database.close)
+        self._databases.clear()
+
+
+@asynccontextmanager
+async def opened(
+    directory: Path,
+    settings: Settings | None = None,
+    *,
+    clock: Clock | None = None,
+    read_only: bool = False,
+) -> AsyncIterator[App]:
+    """Open the project in `directory` and close everything in the end.
+
+    `read_only` opens caches for reading, so that several processes may look at once. Raises
+    SpecError, VaultKeyInvalidError or what opening the state raises.
+    """
+    project = load_project(directory)
+    settings = settings or Settings()
+    clock = clock or SystemClock()
+    async with Connections.open(settings, clock=clock) as connections:
+        app = App(
+            directory=directory,
+            project=project,
+            settings=settings,
+            clock=clock,
+            connections=connections,
+            seal=CursorSeal(Vault.open(settings).derive(b"cursors")),
+            read_only=read_only,
+        )
+        try:
+            yield app
+        finally:
+            await app.close()
+

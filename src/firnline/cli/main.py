@@ -1,0 +1,53 @@
+"""The root of the `firnline` command: registers every command, shows every error the same way."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from firnline import __version__
+from firnline.cli.check import check
+from firnline.cli.connect import connect
+from firnline.cli.demo import demo
+from firnline.cli.discover import discover
+from firnline.cli.init import init
+from firnline.cli.operations import operations
+from firnline.cli.query import query
+from firnline.cli.running import report
+from firnline.cli.sandbox import sandbox
+from firnline.cli.schema import schema
+from firnline.cli.serve import serve
+from firnline.cli.sync import sync
+from firnline.cli.token import token
+from firnline.errors import FirnlineError
+
+cli = typer.Typer(
+    name="firnline",
+    help="One GraphQL endpoint per customer over their CRM, ERP and help desk.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (init, check, connect, discover, sync, schema, query, serve, sandbox, token, demo):
+    cli.command()(command)
+cli.add_typer(operations, name="operations")
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"firnline {__version__}")
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        cli()
+    except FirnlineError as error:
+        report(error, as_json="--json" in sys.argv[1:])
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)

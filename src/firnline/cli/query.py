@@ -1,0 +1,95 @@
+"""`firnline query`: asks one question as a person and prints the answer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.json import JSON
+
+from firnline.access.principal import Principal
+from firnline.app import opened
+from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
+from firnline.errors import UsageError
+from firnline.graph.respond import Answer
+
+
+class VariablesError(UsageError):
+    """--variables is not a JSON object."""
+
+    code = "variables_invalid"
+
+
+def query(
+    tenant: TenantArgument,
+    document: Annotated[
+        str, typer.Argument(help="A GraphQL file, `-` for standard input, or the text itself.")
+    ] = "-",
+    person: Annotated[str, typer.Option("--as", help="E-mail of the person who asks.")] = "",
+    variables: Annotated[str, typer.Option(help="JSON object of variables.")] = "{}",
+    operation: Annotated[
+        str, typer.Option(help="Id of a published operation, in place of a document.")
+    ] = "",
+    explain: Annotated[bool, typer.Option(help="Also show the SQL and rows of each step.")] = False,
+    directory: Directory = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question of a tenant's graph as one person. Exit code 1 when the answer has errors."""
+    if not person:
+        raise UsageError("nobody is asking", hint="Name a person: --as EMAIL.")
+    text = None if operation else _document(document)
+    values = _variables(variables)
+
+    async def work() -> None:
+        async with opened(directory, read_only=True) as app:
+            app.tenant(tenant)
+            answer = await app.ask(
+                Principal(tenant=tenant, email=person.casefold()),
+                text,
+                document_id=operation or None,
+                variables=values,
+            )
+        _show(answer, explain=explain, as_json=as_json)
+        if answer.errors:
+            raise typer.Exit(1)
+
+    run(work)
+
+
+def _document(given: str) -> str:
+    if given == "-":
+        return sys.stdin.read()
+    if "{" in given:
+        return given
+    path = Path(given)
+    if not path.is_file():
+        raise UsageError(
+            f"there is no file {given!r}", hint="Give a .graphql file, `-`, or the query text."
+        )
+    return path.read_text("utf-8")
+
+
+def _variables(text: str) -> dict[str, Any]:
+    try:
+        values = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise VariablesError(f"--variables is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise VariablesError("--variables is not a JSON object", hint='Write {"name": "value"}.')
+    return values
+
+
+def _show(answer: Answer, *, explain: bool, as_json: bool) -> None:
+    facts = orjson.loads(answer.body())
+    if explain:
+        facts.setdefault("extensions", {})["statements"] = [
+            {"sql": sql, "rows": rows} for sql, rows in answer.statements
+        ]
+    if as_json:
+        print_json(facts)
+    else:
+        Console().print(JSON(orjson.dumps(facts).decode(), ensure_ascii=False))
