@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from firnline.clock import Clock
+from firnline.sandbox.forms import read_form
 
 from .sandbox_records import Store
 
@@ -149,7 +150,7 @@ class Authority:
 
     async def token(self, request: Request) -> Response:
         """Answer the token endpoint."""
-        form = {key: str(value) for key, value in (await request.form()).items()}
+        form = await read_form(request)
         try:
             match form.get("grant_type"):
                 case "client_credentials":
@@ -178,7 +179,7 @@ class Authority:
             self._check_client(request)
         except TokenRefusal as refusal:
             return JSONResponse({"error": refusal.error}, refusal.status)
-        token = str((await request.form()).get("token", ""))
+        token = (await read_form(request)).get("token", "")
         grant, session = self._refresh.get(token), self._sessions.get(token)
         email = grant.email if grant else session.email if session else ""
         self.revoke(email)
@@ -192,7 +193,7 @@ class Authority:
             return HTMLResponse(f"<h1>Invalid request</h1><p>{escape(problem)}</p>", 400)
         email = asked.get("login_hint", "") if asked.get("sandbox_approve") else ""
         if request.method == "POST":
-            email = str((await request.form()).get("email", ""))
+            email = (await read_form(request)).get("email", "")
         if not email:
             return HTMLResponse(self._consent_page(request))
         state = {"state": asked["state"]}

@@ -21,6 +21,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from firnline.sandbox.forms import read_form
+
 from .sandbox_store import Key, Row, Store
 from .sandbox_wire import INVALID_TOKEN, ApiError, iso, json_answer
 
@@ -123,7 +125,7 @@ class OAuth:
         """Show the sign-in page, or answer at once for `login_hint` with `sandbox_approve=1`."""
         params = dict(request.query_params)
         if request.method == "POST":
-            params |= {key: str(value) for key, value in (await request.form()).items()}
+            params |= await read_form(request)
         wrong = self._unanswerable(params)
         if wrong:
             return HTMLResponse(
