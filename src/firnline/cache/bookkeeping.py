@@ -14,10 +14,13 @@ from pydantic import BaseModel, ConfigDict
 
 Versions = Mapping[tuple[str, str], int]
 
+# One sequence for all objects: a version never comes back, not even for an object that was dropped
+# and made again, so that what others keep by version is never wrong.
 # No indexes: a few hundred rows, one writer. An index would make DuckDB refuse some rewrites of a
 # row inside one transaction.
 TABLES = """
 CREATE SCHEMA IF NOT EXISTS _firnline;
+CREATE SEQUENCE IF NOT EXISTS _firnline.data_version;
 CREATE TABLE IF NOT EXISTS _firnline.objects (
   connection VARCHAR NOT NULL, object VARCHAR NOT NULL, key_field VARCHAR NOT NULL,
   version BIGINT NOT NULL);

@@ -30,6 +30,8 @@ from firnline.cache.opening import CacheError, NoDataYetError, connect_locked_do
 from firnline.cache.store import CacheTransaction
 
 _IDLE_CURSORS_MAX = 16
+_CLOSING_TURN_S = 0.05
+_CLOSING_TURNS_MAX = 100
 
 
 class Snapshot:
@@ -70,7 +72,7 @@ class TenantDatabase:
         self.read_only = read_only
         self._connection = connection
         self._writing = threading.Lock()
-        self._pooling = threading.Lock()
+        self._pooling = threading.Condition()
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self._busy: set[duckdb.DuckDBPyConnection] = set()
         self._is_closed = False
@@ -133,13 +135,12 @@ class TenantDatabase:
             try:
                 with typed_errors(self.tenant):
                     yield transaction
-                    changed = transaction.bump_versions()
+                    versions = transaction.bump_versions()
                     cursor.commit()
             except BaseException:
                 _leave(cursor)
                 raise
-            if changed:
-                self._versions = MappingProxyType({**self._versions, **changed})
+            self._versions = MappingProxyType(dict(versions))
 
     def versions(self) -> Versions:
         """Return (connection, object) -> data version, raised by every committed change."""
@@ -190,9 +191,15 @@ class TenantDatabase:
         """Stop what runs and close the file; the log is folded into it."""
         with self._pooling:
             self._is_closed = True
-            idle, self._idle = self._idle, []
-        self.interrupt()
-        for cursor in idle:
+            # DuckDB refuses to close under a running statement: wait until it was given back.
+            for _ in range(_CLOSING_TURNS_MAX):
+                if not self._busy:
+                    break
+                for cursor in self._busy:
+                    cursor.interrupt()
+                self._pooling.wait(_CLOSING_TURN_S)
+            left, self._idle, self._busy = [*self._idle, *self._busy], [], set()
+        for cursor in left:
             cursor.close()
         self._connection.close()
 
@@ -215,6 +222,7 @@ class TenantDatabase:
     def _give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         with self._pooling:
             self._busy.discard(cursor)
+            self._pooling.notify_all()
             if not self._is_closed and len(self._idle) < _IDLE_CURSORS_MAX:
                 self._idle.append(cursor)
                 return

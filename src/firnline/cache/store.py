@@ -14,7 +14,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from firnline.cache.bookkeeping import Checkpoint, erase_checkpoint, write_checkpoint
+from firnline.cache.bookkeeping import (
+    Checkpoint,
+    Versions,
+    erase_checkpoint,
+    read_versions,
+    write_checkpoint,
+)
 from firnline.cache.naming import RUN_COLUMN, column_names, quote_identifier, table_reference
 from firnline.cache.shape import Shape, ShapeChange, shape_table
 from firnline.catalog.model import ObjectInfo
@@ -149,17 +155,15 @@ class CacheTransaction:
             ).fetchall()
         self._changed.discard((connection, object_name))
 
-    def bump_versions(self) -> Mapping[tuple[str, str], int]:
-        """Raise the version of every changed object; called once, before the commit."""
-        bumped: dict[tuple[str, str], int] = {}
+    def bump_versions(self) -> Versions:
+        """Raise the version of every changed object, return all; called once, before the commit."""
         for connection, name in sorted(self._changed):
-            found = self._cursor.execute(
-                "UPDATE _firnline.objects SET version = version + 1"
-                " WHERE connection = ? AND object = ? RETURNING version",
+            self._cursor.execute(
+                "UPDATE _firnline.objects SET version = nextval('_firnline.data_version')"
+                " WHERE connection = ? AND object = ?",
                 [connection, name],
             ).fetchall()
-            bumped[(connection, name)] = found[0][0]
-        return bumped
+        return read_versions(self._cursor)
 
     def _deleted(self, connection: str, object_: ObjectInfo, answer: list[tuple[int]]) -> int:
         count = int(answer[0][0])
