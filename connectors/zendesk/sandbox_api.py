@@ -216,7 +216,9 @@ class Api:
             for key in self.permissions.visible(caller, "tickets")
             if table.rows[key]["organization_id"] == organization
         ]
-        return json_answer(paged(request, "tickets", keys, self._render(table)))
+        body = paged(request, "tickets", keys, self._render(table))
+        self._sideload(request, body, "tickets")
+        return json_answer(body)
 
     # Deleted records
 
