@@ -6,6 +6,7 @@ Takes `Company.style`; gives `sandbox_org` and everyone who answers for it the d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from .sandbox_schema import (
     FieldDef,
@@ -65,7 +66,14 @@ def org_objects(style: Mapping[str, str]) -> Mapping[str, ObjectDef]:
     objects += [
         share_object(found) for found in objects if found.model == "Private" and found.prefix
     ]
-    return {found.name: found for found in objects if found.name != "EventShare"}
+    return {found.name: _opened(found) for found in objects if found.name != "EventShare"}
+
+
+def _opened(found: ObjectDef) -> ObjectDef:
+    """Return setup records without field-level security: it does not speak of them."""
+    if not found.setup and not found.share_of and found.name != "Organization":
+        return found
+    return replace(found, fields=tuple(replace(each, secured=False) for each in found.fields))
 
 
 def _user() -> ObjectDef:

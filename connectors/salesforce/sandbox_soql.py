@@ -172,7 +172,7 @@ class _Parser:
         while self._accept(","):
             select.append(self._operand(alias=True))
         self._expect("FROM")
-        source = self._name()
+        source = self._name(reserved=True)  # there are objects named Group and Order
         where = self._condition() if self._accept("WHERE") else None
         group_by: list[Column] = []
         if self._accept("GROUP"):
@@ -297,9 +297,11 @@ class _Parser:
         self._next += 1
         return int(token.text)
 
-    def _name(self) -> str:
+    def _name(self, *, reserved: bool = False) -> str:
         token = self._token()
-        if token is None or token.kind != "name" or token.text.upper() in _KEYWORDS:
+        if token is None or token.kind != "name":
+            raise self._unexpected()
+        if not reserved and token.text.upper() in _KEYWORDS:
             raise self._unexpected()
         self._next += 1
         return token.text

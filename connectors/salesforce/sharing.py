@@ -111,8 +111,8 @@ class _Mirror:
         return self._rows(found, seen)
 
     def _granted(self, found: ObjectInfo) -> list[RowRule]:
-        """Return ownership, the hierarchy above owners, and the share table."""
-        rules: list[RowRule] = [FieldIn("OwnerId", self._reach.people)]
+        """Return ownership (by people and queues), the hierarchy above, and the share table."""
+        rules: list[RowRule] = [FieldIn("OwnerId", self._reach.grantees)]
         shares = share_object(found.name)
         if shares in self._catalog.by_name:
             own = not found.name.endswith("__c")
@@ -194,7 +194,7 @@ class _Mirror:
 
     def _activity(self, found: ObjectInfo, seen: tuple[str, ...]) -> RowRule:
         """Owner and hierarchy, or read access to the record that the activity is about."""
-        rules: list[RowRule] = [FieldIn("OwnerId", self._reach.people)]
+        rules: list[RowRule] = [FieldIn("OwnerId", self._reach.grantees)]
         for name in ("WhatId", "WhoId"):
             field = found.by_name.get(name)
             for target in field.reference.targets if field and field.reference else ():
