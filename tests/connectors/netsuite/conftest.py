@@ -1,0 +1,24 @@
+"""Served accounts for the NetSuite tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.connectors.netsuite.account import Driver, sandbox_of, serve, world
+
+
+@pytest.fixture(params=["acme", "globex"])
+async def driver(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
+    """An admin's driver over one tenant's account, small enough to read in no time."""
+    sandbox = sandbox_of(world(request.param))
+    async with serve(sandbox.app) as http:
+        yield Driver(http, sandbox)
+
+
+@pytest.fixture
+async def acme() -> AsyncIterator[Driver]:
+    """An admin's driver over the first tenant's account."""
+    sandbox = sandbox_of(world("acme"))
+    async with serve(sandbox.app) as http:
+        yield Driver(http, sandbox)
