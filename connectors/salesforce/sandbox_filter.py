@@ -14,6 +14,7 @@ from .sandbox_schema import FieldDef
 Getter = Callable[[Row], Any]
 Test = Callable[[Row], bool]
 _DAYS_MAX = 36_500
+NUMBERS = ("int", "double", "currency", "percent")
 
 
 def folded(value: Any, field: FieldDef) -> Any:
@@ -77,11 +78,11 @@ def literal(value: soql.Value, field: FieldDef, now: datetime) -> tuple[Any, Any
         return None, None
     if value.kind == "boolean" and kind == "boolean":
         return (value.text == "true",) * 2
-    if value.kind == "number" and kind in ("int", "double", "currency", "percent"):
+    if value.kind == "number" and kind in NUMBERS:
         return (float(value.text),) * 2
     if value.kind == "string" and kind in ("id", "reference"):
         return (full_id(value.text) if len(value.text) == 15 else value.text,) * 2
-    if value.kind == "string" and kind not in ("int", "double", "date", "datetime", "boolean"):
+    if value.kind == "string" and kind not in (*NUMBERS, "date", "datetime", "boolean"):
         return (value.text.casefold(),) * 2
     if value.kind == "datetime" and kind == "datetime":
         return (wire_time(_moment(value.text)),) * 2

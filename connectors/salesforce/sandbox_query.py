@@ -9,7 +9,7 @@ from typing import Any
 
 from . import sandbox_soql as soql
 from .sandbox_describe import API_PATH
-from .sandbox_filter import Getter, Test, comparison, folded, literal
+from .sandbox_filter import NUMBERS, Getter, Test, comparison, folded, literal
 from .sandbox_org import Row
 from .sandbox_rights import Viewer
 from .sandbox_schema import FieldDef, ObjectDef
@@ -315,7 +315,11 @@ class _Run:
     def _aggregate(self, found: ObjectDef, item: soql.Aggregate, members: list[Row]) -> Any:
         if item.column is None:
             return len(members)
-        _, get = self._getter(found, item.column.path)
+        field, get = self._getter(found, item.column.path)
+        if item.function in ("SUM", "AVG") and field.type not in NUMBERS:
+            raise soql.SoqlError(
+                "MALFORMED_QUERY", f"field {field.name} does not support {item.function}"
+            )
         values = [value for row in members if (value := get(row)) is not None]
         if item.function == "COUNT":
             return len(values)
