@@ -7,6 +7,7 @@ from typing import Any
 from firnline.connectors.protocol import Grounds, Response, Verdict
 
 MESSAGE_MAX = 300
+RETRY_AFTER_MAX_S = 24 * 3600
 BY_STATUS = {
     400: Grounds.INVALID,
     403: Grounds.FORBIDDEN,
@@ -96,8 +97,9 @@ def _details(details: Any) -> str:
 
 
 def _retry_after(response: Response) -> float | None:
-    text = response.headers.get("retry-after", "")
+    """Return the wait that the answer asks for, None when what it says makes no sense."""
     try:
-        return max(0.0, float(text))
+        wait_s = float(response.headers.get("retry-after", ""))
     except ValueError:
         return None
+    return wait_s if 0 <= wait_s <= RETRY_AFTER_MAX_S else None

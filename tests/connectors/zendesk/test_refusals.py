@@ -70,6 +70,11 @@ def test_validation_errors_are_told_field_by_field(connector: Connector) -> None
     assert verdict.retry_after_s is None
 
 
+@pytest.mark.parametrize("wait", ["soon", "-1", "nan", "1e999", ""])
+def test_a_senseless_wait_is_ignored(connector: Connector, wait: str) -> None:
+    assert connector.classify(Response(429, {"retry-after": wait}, b"")).retry_after_s is None
+
+
 def test_message_is_bounded(connector: Connector) -> None:
     verdict = connector.classify(Response(500, {}, b"x" * 10_000))
     assert len(verdict.message) == 300
