@@ -78,14 +78,21 @@ class Account:
     @asynccontextmanager
     async def connected(cls, server: SandboxServer, world: Company) -> AsyncIterator[Account]:
         async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as http:
-            # A while after the world's present, so that connectors that leave out the last
-            # moments (commits still under way) see everything.
-            now = world.now + timedelta(hours=1)
-            yield cls(server, world, load_connector(server.provider), http, now)
+            account = cls(server, world, load_connector(server.provider), http, world.now)
+            account.pass_time()
+            yield account
 
     @property
     def sandbox(self) -> ChangeableSandbox:
         return cast(ChangeableSandbox, self.server.sandbox)
+
+    def pass_time(self, seconds: float = 180) -> None:
+        """Let time pass, so that what a provider holds back for a while comes out."""
+        # Only sandboxes of providers that hold back their latest changes have it.
+        advance = getattr(self.sandbox, "advance", None)
+        if advance is not None:
+            advance(seconds)
+        self.now += timedelta(seconds=seconds)
 
     @property
     def settings(self) -> Mapping[str, str]:

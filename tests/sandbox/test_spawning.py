@@ -19,7 +19,7 @@ from firnline.sandbox.process import (
     read_state,
     spawned,
 )
-from firnline.sandbox.server import UnknownSandboxError
+from firnline.sandbox.server import UnknownSandboxError, sandboxed_providers
 from firnline.sandbox.serving import ServePlan, StateFileError
 
 NOW = datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
@@ -99,6 +99,20 @@ async def test_spawned_fleet_gives_tokens_changes_records_and_serves_faults(
         assert (await ask(server.url, "/me", token)).status_code == 200
         await fleet.revoke(tinycrm, "acme", rep)
         assert (await ask(server.url, "/me", token)).status_code == 401
+
+
+async def test_spawned_fleet_serves_every_registered_provider(tmp_path: Path) -> None:
+    wanted = plan(tmp_path, tenants=("acme",), providers=None, scale=0.01, limits=False)
+    async with spawned(wanted, directory=tmp_path) as fleet:
+        assert {provider for provider, _ in fleet.servers} == set(sandboxed_providers())
+        counts = (await fleet.counts())["acme"]
+        rights = dict.fromkeys(counts, 0)
+        for (provider, tenant), server in fleet.servers.items():
+            assert sum(counts[provider].values()) > 20
+            for email in server.emails:
+                rights[provider] += bool(await fleet.token(provider, tenant, email))
+            assert (await ask(server.url, "/", "no-token")).status_code >= 400
+        assert all(count >= 4 for count in rights.values())
 
 
 async def test_control_port_refuses_what_it_cannot_do_with_a_reason(

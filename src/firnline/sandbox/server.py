@@ -33,6 +33,7 @@ from firnline.sandbox.world import Company
 
 _HOST = "127.0.0.1"
 _SHUTDOWN_S = 1
+_TICK_S = 0.1
 
 
 class UnknownSandboxError(FirnlineError):
@@ -107,11 +108,12 @@ class Fleet:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says when it listens and leaves signals to its owner."""
+    """A uvicorn server that says when it listens, stops at once and leaves signals to its owner."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.stopped = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -120,6 +122,19 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        tick = 0
+        while not await self.on_tick(tick):
+            tick += 1
+            # Ends at once when stopped: tests start and stop hundreds of servers.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopped.wait(), _TICK_S)
+
+    def stop(self) -> None:
+        """End the main loop."""
+        self.should_exit = True
+        self.stopped.set()
 
 
 def _recording(transports: dict[tuple[str, int], asyncio.Transport]) -> type[asyncio.Protocol]:
@@ -165,7 +180,7 @@ async def listening(
         yield f"http://{_HOST}:{bound.getsockname()[1]}"
     finally:
         waiting.cancel()
-        server.should_exit = True
+        server.stop()
         await serving
         bound.close()
 
