@@ -7,6 +7,7 @@ standard input ends, so that it never outlives the process that started it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 
 import orjson
@@ -26,6 +27,8 @@ async def _until_input_ends() -> None:
 
 async def _serve(plan: ServePlan) -> None:
     async with served(plan, clock=SystemClock()):
+        # The world stays: collecting garbage among its records would only make calls wait.
+        gc.freeze()
         _say({"ready": True})
         await _until_input_ends()
 

@@ -191,7 +191,11 @@ async def spawned(plan: ServePlan, *, directory: Path) -> AsyncIterator[SpawnedF
         for child, part in zip(children, plans, strict=True):
             await _ready(child, part)
         states = [part.state_file for part in plans]
-        yield await stack.enter_async_context(attached(*states))
+        try:
+            yield await stack.enter_async_context(attached(*states))
+        finally:
+            for child in children:
+                _ask_to_end(child)
 
 
 def _one_per_tenant(plan: ServePlan, directory: Path) -> list[ServePlan]:
@@ -237,9 +241,13 @@ async def _ready(child: asyncio.subprocess.Process, plan: ServePlan) -> None:
         raise SandboxStartError(plan.tenants, refused["message"], refused.get("hint", ""))
 
 
-async def _stop(child: asyncio.subprocess.Process) -> None:
+def _ask_to_end(child: asyncio.subprocess.Process) -> None:
     if child.stdin is not None:
         child.stdin.close()
+
+
+async def _stop(child: asyncio.subprocess.Process) -> None:
+    _ask_to_end(child)
     try:
         await asyncio.wait_for(child.wait(), _STOP_S)
     except TimeoutError:
