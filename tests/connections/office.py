@@ -43,6 +43,7 @@ class Office:
         self.token_calls: list[Mapping[str, str]] = []
         self.token_answer: tuple[int, Any] | None = None
         self.token_delay_s = 0.0
+        self.api_delay_s = 0.005
         self.seen: list[tuple[str, Mapping[str, str]]] = []
         self.api_answer: tuple[int, Any] | None = None
         methods = ["GET", "POST"]
@@ -152,7 +153,7 @@ class Office:
             return JSONResponse({"error": "token expired"}, 401)
         if request.url.path == "/me":
             return JSONResponse({"id": email, "name": PEOPLE[email]})
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(self.api_delay_s)
         if self.api_answer is not None:
             status, content = self.api_answer
             return Response(orjson.dumps(content), status)

@@ -127,6 +127,19 @@ async def test_batch_runs_at_the_same_time(bench: Bench, channel: Channel) -> No
     assert len(calls(bench)) == 100
 
 
+async def test_deadline_of_a_batch_counts_for_each_request_once_it_is_sent(
+    bench: Bench, channel: Channel
+) -> None:
+    """Ninety requests at thirty a time take longer than any one of them may."""
+    bench.clips.api_delay_s = 0.5
+
+    def steps() -> Steps[int]:
+        answers = yield [Request.get(f"/{position}") for position in range(90)]
+        return len(answers)
+
+    assert await channel.run(steps(), deadline_s=1.4) == 90
+
+
 @pytest.mark.parametrize("size", [1, 5])
 async def test_refused_step_ends_the_conversation_with_a_typed_error(
     bench: Bench, channel: Channel, size: int

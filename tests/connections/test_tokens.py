@@ -9,13 +9,12 @@ import pytest
 from pydantic import SecretStr
 from tests.connections.conftest import SPEC, Bench
 
-from firnline.clock import FixedClock
 from firnline.connections import Connections, NeedsReconnectError, NotConnectedError
 from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError
 from firnline.connections.tokens import ConnectionDisabledError
 from firnline.connectors.protocol import Request
 from firnline.errors import UsageError
-from firnline.transport import ProviderError, ProviderTimeoutError, ProviderUnavailableError
+from firnline.transport import ProviderTimeoutError, ProviderUnavailableError
 
 GET = Request.get("/things")
 
@@ -272,10 +271,3 @@ async def test_absurd_lifetime_does_not_break_the_connection(
     bench.clips.token_answer = (200, answer)
 
     assert (await bench.connect_clips()).state == "active"
-
-
-def test_errors_of_this_package_are_typed() -> None:
-    assert isinstance(FixedClock, type)
-    for error in (NeedsReconnectError, NotConnectedError, ConnectionDisabledError):
-        assert not issubclass(error, ProviderError)
-        assert error.status == 409

@@ -121,7 +121,8 @@ class Channel:
         A refusal of the token renews it once; quota and outages are waited for within the
         deadline. What these cannot mend is raised as in `send`.
         """
-        ends_at = self._clock.monotonic() + (deadline_s or self._deadline_s)
+        allowed_s = self._deadline_s if deadline_s is None else deadline_s
+        ends_at = self._clock.monotonic() + allowed_s
         token = await self._within(ends_at, self._credential.token())
         response = await self._authorised(request, token, ends_at)
         verdict = self._judge(response)
@@ -193,12 +194,16 @@ class Channel:
             )
         if len(batch) == 1:
             return [await self.exchange(batch[0], deadline_s=deadline_s)]
+        # No more at once than the account takes: a request's deadline must not pass in a queue.
+        places = asyncio.Semaphore(self._site.destination.concurrency_max)
+
+        async def placed(request: Request) -> Response:
+            async with places:
+                return await self.exchange(request, deadline_s=deadline_s)
+
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self.exchange(request, deadline_s=deadline_s))
-                    for request in batch
-                ]
+                tasks = [group.create_task(placed(request)) for request in batch]
         except BaseExceptionGroup as failed:
             raise _first(failed) from None
         return [task.result() for task in tasks]

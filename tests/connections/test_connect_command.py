@@ -1,0 +1,229 @@
+"""`firnline connect`: a person's browser flow, the assertion flow, and what it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import orjson
+import pytest
+from joserfc.jwk import ECKey
+from tests.connections.conftest import SPEC, Bench
+from tests.connections.office import CLIENT_ID, CLIENT_SECRET, PEOPLE, Office
+from tests.transport.loopback import serve
+from typer.testing import CliRunner
+
+from firnline.cli.callback import AuthorizationRefusedError, listening
+from firnline.cli.connect import connect_one
+from firnline.cli.main import cli
+from firnline.clock import SystemClock
+from firnline.errors import FirnlineError
+
+PROJECT = """
+version: 1
+name: desk
+objects:
+  Thing:
+    fields:
+      id: {type: id}
+access: {}
+"""
+TENANT = """
+tenant: acme
+connections:
+  clips: {provider: paperclip, settings: {office: north}}
+  staples: {provider: stapler, settings: {office: north}}
+"""
+
+
+async def visit(url: str) -> httpx2.Response:
+    async with httpx2.AsyncClient(trust_env=False, follow_redirects=True) as http:
+        return await http.get(url)
+
+
+class Browser:
+    """Opens the link that the command shows, as the person `email`, in the event loop's thread."""
+
+    def __init__(self, email: str) -> None:
+        self.email = email
+        self.loop = asyncio.get_running_loop()
+        self.pages: list[httpx2.Response] = []
+
+    def show(self, url: str) -> None:
+        asyncio.run_coroutine_threadsafe(self._open(url), self.loop)
+
+    async def _open(self, url: str) -> None:
+        assert url.startswith("http://127.0.0.1:")
+        self.pages.append(await visit(f"{url}&login_hint={self.email}"))
+
+
+async def test_person_connects_through_the_loopback_callback(bench: Bench) -> None:
+    browser = Browser("bob@north.test")
+
+    row = await connect_one(bench.connections, SPEC, "clips", show=browser.show)
+
+    assert (row.state, row.user_name) == ("active", "Bob Builder")
+    assert browser.pages[0].status_code == 200
+    assert browser.pages[0].headers["cache-control"] == "no-store"
+
+
+async def test_refused_sign_in_is_an_error_that_says_so(bench: Bench) -> None:
+    """The test's provider sends no state back with a refusal; ours must not take it as one."""
+    async with listening(0) as callback:
+        waiting = asyncio.create_task(callback.code("state-1"))
+        await asyncio.sleep(0)
+        page = await visit(f"{callback.redirect_uri}?error=access_denied")
+        assert page.status_code == 400
+        assert not waiting.done()
+        await visit(f"{callback.redirect_uri}?error=access_denied&state=state-1")
+        with pytest.raises(AuthorizationRefusedError, match="access_denied"):
+            await waiting
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?code=c", "?code=c&state=", "?code=c&state=other", "?state=state-12&code=c"]
+)
+async def test_visit_with_another_state_does_not_end_the_wait(query: str) -> None:
+    async with listening(0) as callback:
+        waiting = asyncio.create_task(callback.code("state-1"))
+        await asyncio.sleep(0)
+        assert (await visit(callback.redirect_uri + query)).status_code == 400
+        assert not waiting.done()
+        assert (await visit(f"{callback.redirect_uri}?code=right&state=state-1")).status_code == 200
+        assert await waiting == "right"
+        again = await visit(f"{callback.redirect_uri}?code=second&state=state-1")
+        assert again.status_code == 400
+
+
+async def test_callback_is_closed_afterwards() -> None:
+    async with listening(0) as callback:
+        uri = callback.redirect_uri
+    with pytest.raises(httpx2.ConnectError):
+        await visit(uri)
+
+
+# -- the whole command ----------------------------------------------------------------------------
+
+
+@contextmanager
+def offices(*served: Office) -> Iterator[dict[str, str]]:
+    """Serve offices in a thread of their own, and give their routes."""
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+    done = asyncio.Event()
+    routes: dict[str, str] = {}
+
+    async def work() -> None:
+        async with serve(served[0].app) as first, serve(served[1].app) as second:
+            routes.update({f"https://{served[0].host}": first, f"https://{served[1].host}": second})
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(work(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield routes
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person_key: ECKey) -> Iterator[Path]:
+    """A project directory with both providers running and their client files beside it."""
+    clock = SystemClock()
+    clips, staples = (Office(f"north.{name}.example", clock) for name in ("paperclip", "stapler"))
+    staples.keys = {"key-ann": (person_key, "ann@north.test")}
+    (tmp_path / "firnline.yaml").write_text(PROJECT)
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants" / "acme.yaml").write_text(TENANT)
+    (tmp_path / "key.pem").write_bytes(person_key.as_pem(private=True))
+    (tmp_path / "secret.txt").write_text(CLIENT_SECRET + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FIRNLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FIRNLINE_CONNECTORS", str(Path(__file__).parent / "providers"))
+    with offices(clips, staples) as routes:
+        monkeypatch.setenv("FIRNLINE_ROUTES", orjson.dumps(routes).decode())
+        yield tmp_path
+
+
+def command(*arguments: str) -> Any:
+    """Run `firnline connect`; return the JSON it printed."""
+    result = CliRunner().invoke(cli, ["connect", *arguments, "--json"])
+    if result.exception is not None:
+        raise result.exception
+    return orjson.loads(result.stdout)
+
+
+def test_nothing_is_connected_at_first(project: Path) -> None:
+    listed = command("acme", "--list")
+
+    assert [row["state"] for row in listed["connections"]] == ["not_connected", "not_connected"]
+
+
+def test_command_registers_a_key_and_connects_without_a_browser(project: Path) -> None:
+    client = ["--client-id", CLIENT_ID, "--key-file", "key.pem", "--key-id", "key-ann"]
+    connected = command("acme", "staples", *client, "--algorithm", "ES256")
+
+    row = connected["connections"][1]
+    assert (row["name"], row["state"], row["user"]) == (
+        "staples",
+        "active",
+        PEOPLE["ann@north.test"],
+    )
+    assert command("acme", "--list") == connected
+    # The client was stored: connecting again asks for nothing.
+    assert command("acme", "staples")["connections"][1]["state"] == "active"
+
+
+def test_command_goes_through_the_browser(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(url: str) -> bool:
+        assert set(parse_qs(urlsplit(url).query)) >= {"state", "code_challenge"}
+        answer = httpx2.get(f"{url}&login_hint=ann@north.test", follow_redirects=True)
+        return answer.status_code == 200
+
+    monkeypatch.setattr(
+        "webbrowser.open", lambda url: threading.Thread(target=opened, args=(url,)).start()
+    )
+    client = ["--client-id", CLIENT_ID, "--client-secret-file", "secret.txt"]
+    connected = command("acme", "clips", *client)
+
+    row = connected["connections"][0]
+    assert (row["state"], row["account_name"]) == ("active", "Office north")
+    assert "canary" not in str(connected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nobody"], "unknown_tenant"),
+        (["acme", "nope"], "unknown_connection"),
+        (["acme", "staples"], "client_missing"),
+        (["acme", "--client-id", "x"], "client_options"),
+        (["acme", "staples", "--key-id", "x"], "client_options"),
+        (["acme", "staples", "--client-id", "x", "--key-file", "absent.pem"], "client_options"),
+        (["acme", "staples", "--client-id", "x", "--key-file", "empty.pem", "--key-id", "k"],
+         "client_options"),
+        (["acme", "staples", "--client-id", "x", "--key-file", "secret.txt", "--key-id", "k"],
+         "client_key_invalid"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_a_coded_error_with_a_next_step(
+    project: Path, arguments: list[str], code: str
+) -> None:
+    (project / "empty.pem").write_text("")
+    with pytest.raises(FirnlineError) as raised:
+        command(*arguments)
+
+    assert raised.value.code == code
+    assert raised.value.hint
+    assert raised.value.exit_code == 2
+    assert CLIENT_SECRET not in str(raised.value.as_dict())
