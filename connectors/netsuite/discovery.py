@@ -33,6 +33,7 @@ _REFUSALS = (Grounds.FORBIDDEN, Grounds.INVALID, Grounds.NOT_FOUND)
 _OPENING = (
     "SELECT internalid, scriptid, name FROM CustomRecordType",
     "SELECT scriptid, name, fieldtype, fieldvaluetype, recordtype FROM CustomField",
+    "SELECT recordid, type, deleteddate FROM DeletedRecord FETCH FIRST 1 ROWS ONLY",
 )
 
 
@@ -48,6 +49,7 @@ def discover(connector: Connector) -> Steps[Catalog]:
     timezone = _timezone(expect(connector, opening[1], answers[1]))
     types = _rows_if_allowed(connector, opening[2], answers[2])
     customs = _custom_fields(_rows_if_allowed(connector, opening[3], answers[3]))
+    lists_deleted = _body_if_allowed(connector, opening[4], answers[4]) is not None
     titles = {str(row["scriptid"]).lower(): row for row in types}
     names = _names(listed, titles)
     requests = [
@@ -63,7 +65,8 @@ def discover(connector: Connector) -> Steps[Catalog]:
             drafts.append(draft)
     permissions = [_with_timezone(found, timezone) for found in PERMISSION_OBJECTS]
     objects = yield from _probed(connector, [*drafts, *permissions])
-    return Catalog(provider=connector.provider, objects=_with_known_targets(objects))
+    found = [_with_supports(described, lists_deleted) for described in objects]
+    return Catalog(provider=connector.provider, objects=_with_known_targets(found))
 
 
 def _timezone(body: Mapping[str, Any]) -> str:
@@ -150,7 +153,6 @@ def _draft(
         custom=known is None,
         cursor=cursor,
         fields=fields,
-        supports=ObjectSupports(changes=bool(cursor), deletes=bool(cursor)),
         extra=extra,
     )
 
@@ -219,10 +221,14 @@ def _without(draft: ObjectInfo, unknown: set[str]) -> ObjectInfo:
     on_line = set(extra.get("line_columns", "").split(",")) - unknown
     extra["line_columns"] = ",".join(sorted(on_line - {""}))
     fields = tuple(field for field in draft.fields if field.name not in unknown)
-    supports = ObjectSupports(changes=bool(cursor), deletes=bool(cursor))
-    return draft.model_copy(
-        update={"fields": fields, "cursor": cursor, "extra": extra, "supports": supports}
-    )
+    return draft.model_copy(update={"fields": fields, "cursor": cursor, "extra": extra})
+
+
+def _with_supports(described: ObjectInfo, lists_deleted: bool) -> ObjectInfo:
+    """Say what is possible: objects without a cursor are read whole, which shows deletions."""
+    has_cursor = bool(described.cursor)
+    supports = ObjectSupports(changes=has_cursor, deletes=has_cursor and lists_deleted)
+    return described.model_copy(update={"supports": supports})
 
 
 def _with_known_targets(objects: Sequence[ObjectInfo]) -> tuple[ObjectInfo, ...]:

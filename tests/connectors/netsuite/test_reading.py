@@ -84,6 +84,8 @@ async def test_discovery_by_a_narrow_role_finds_only_what_it_opens() -> None:
 
     assert sorted(catalog.by_name) == ["customer", "invoice", "subsidiary"]
     assert "creditlimit" not in catalog.by_name["customer"].by_name
+    # This role may not read the list of deleted records either: asking would only be refused.
+    assert CONNECTOR.build_deletes(query_of(catalog.by_name["customer"])) is None
 
 
 async def test_discovery_passes_on_a_refused_token(acme: Driver) -> None:
