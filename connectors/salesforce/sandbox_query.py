@@ -124,6 +124,15 @@ class _Run:
 
         return field, through
 
+    def _plain(self, found: ObjectDef, path: Sequence[str]) -> tuple[FieldDef, Getter]:
+        """Return what `_getter` does, for places where compounds are not allowed."""
+        field, get = self._getter(found, path)
+        if field.type in ("address", "location"):
+            raise soql.SoqlError(
+                "INVALID_FIELD", f"field '{field.name}' can not be used here in a query call"
+            )
+        return field, get
+
     def _filtered(self, query: soql.Query, found: ObjectDef) -> list[Row]:
         rows: Iterable[Row] = self._viewer.records(found.name)
         if not self._bin_too:
@@ -136,7 +145,7 @@ class _Run:
     def _column(self, found: ObjectDef, operand: soql.Operand) -> tuple[FieldDef, Getter]:
         if isinstance(operand, soql.Aggregate):
             raise soql.SoqlError("MALFORMED_QUERY", "aggregates belong into HAVING")
-        return self._getter(found, operand.path)
+        return self._plain(found, operand.path)
 
     def _test(
         self,
@@ -152,10 +161,6 @@ class _Run:
             inner = self._test(condition.condition, resolve)
             return lambda row: not inner(row)
         field, get = resolve(condition.operand)
-        if field.type in ("address", "location"):
-            raise soql.SoqlError(
-                "INVALID_FIELD", f"field '{field.name}' can not be filtered in a query call"
-            )
         if isinstance(condition, soql.Membership):
             return self._membership(condition, field, get)
         return comparison(condition, field, get, self._now)
@@ -173,7 +178,7 @@ class _Run:
         if len(query.select) != 1 or isinstance(column, soql.Aggregate):
             raise soql.SoqlError("MALFORMED_QUERY", "a semi join selects one column")
         found = self._object(query.source)
-        field, get = self._getter(found, column.path)
+        field, get = self._plain(found, column.path)
         return {folded(get(row), field) for row in self._filtered(query, found)} - {None}
 
     def _ordered(self, query: soql.Query, found: ObjectDef, rows: list[Row]) -> list[Row]:
@@ -242,7 +247,7 @@ class _Run:
     def _aggregated(self, query: soql.Query, found: ObjectDef, rows: list[Row]) -> Result:
         if counts_only(query):
             return Result([], len(rows), dict)
-        keys = [self._getter(found, column.path) for column in query.group_by]
+        keys = [self._plain(found, column.path) for column in query.group_by]
         groups: dict[tuple[Any, ...], list[Row]] = {} if keys else {(): rows}
         for row in rows if keys else ():
             groups.setdefault(tuple(get(row) for _, get in keys), []).append(row)
@@ -305,7 +310,7 @@ class _Run:
             if counts or column is None:
                 field = FieldDef("expr", "double", "expr")
             else:
-                field = self._getter(found, column.path)[0]
+                field = self._plain(found, column.path)[0]
             value = evaluate(operand, key, members)
             return field, lambda _: value
 
@@ -315,7 +320,7 @@ class _Run:
     def _aggregate(self, found: ObjectDef, item: soql.Aggregate, members: list[Row]) -> Any:
         if item.column is None:
             return len(members)
-        field, get = self._getter(found, item.column.path)
+        field, get = self._plain(found, item.column.path)
         if item.function in ("SUM", "AVG") and field.type not in NUMBERS:
             raise soql.SoqlError(
                 "MALFORMED_QUERY", f"field {field.name} does not support {item.function}"

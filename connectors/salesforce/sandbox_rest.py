@@ -263,6 +263,12 @@ class RestEndpoints:
             raise Refusal(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         return _page(key, found.result, int(start), found.page_size)
 
+    def _replicated(self, request: Request, viewer: Viewer) -> ObjectDef:
+        found = self._object(request, viewer)
+        if not listed(found)["replicateable"] or not found.has("LastModifiedDate"):
+            raise Refusal(400, "INVALID_TYPE_FOR_OPERATION", f"{found.name} is not replicateable")
+        return found
+
     def _window(self, request: Request) -> tuple[str, str]:
         now = self._desk.org.now()
         try:
@@ -284,14 +290,14 @@ class RestEndpoints:
         return wire_time(start), wire_time(end)
 
     def _updated(self, request: Request, viewer: Viewer) -> Any:
-        found = self._object(request, viewer)
+        found = self._replicated(request, viewer)
         start, end = self._window(request)
         rows = [row for row in viewer.records(found.name) if not row.get("IsDeleted")]
         ids = [row["Id"] for row in rows if start <= row["LastModifiedDate"] <= end]
         return {"ids": ids, "latestDateCovered": end}
 
     def _deleted(self, request: Request, viewer: Viewer) -> Any:
-        found = self._object(request, viewer)
+        found = self._replicated(request, viewer)
         start, end = self._window(request)
         seen = {row["Id"] for row in viewer.records(found.name)}
         gone = [

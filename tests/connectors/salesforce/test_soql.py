@@ -169,6 +169,8 @@ BAD = {
     "SELECT Id FROM Account WHERE CreatedDate > 2026-13-45T00:00:00Z": "MALFORMED_QUERY",
     "SELECT Id FROM User WHERE CreatedDate > LAST_N_DAYS:9999999999": "NUMBER_OUTSIDE_VALID_RANGE",
     "SELECT SUM(Name) FROM Account": "MALFORMED_QUERY",
+    "SELECT MIN(BillingAddress) FROM Account": "INVALID_FIELD",
+    "SELECT Id FROM Account ORDER BY BillingAddress": "INVALID_FIELD",
     "SELECT Id FROM Account WHERE CreatedDate > 'yesterday'": "INVALID_FIELD",
     "SELECT Id FROM Account WHERE AnnualRevenue > '5'": "INVALID_FIELD",
     "SELECT Id, Nope.Name FROM Account": "INVALID_FIELD",
