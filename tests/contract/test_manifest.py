@@ -143,8 +143,6 @@ def test_readme_names_the_provider_and_its_settings(connector: Connector) -> Non
     assert connector.manifest.name in readme.splitlines()[0]
     for name in connector.manifest.settings:
         assert f"`{name}`" in readme, f"setting {name} is not explained"
-    for scope in connector.manifest.auth.scopes:
-        assert scope in readme, f"scope {scope} is not explained"
 
 
 def test_connector_does_no_io(connector: Connector) -> None:
