@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -53,9 +54,9 @@ def discover(
 
 def _table(found: Discovered) -> Table:
     title = f"{found.connection}: {found.catalog.provider}, catalog version {found.version}"
-    table = Table(title=escape(title), title_justify="left")
-    table.add_column("object")
-    table.add_column("label")
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("object", overflow="fold")
+    table.add_column("label", overflow="fold")
     table.add_column("fields", justify="right")
     table.add_column("custom fields", justify="right")
     table.add_column("kind")

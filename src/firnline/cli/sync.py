@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -94,15 +95,16 @@ def print_report(report: SyncReport) -> None:
     """Print what a sync did as a table, then each failure with its next step."""
     rows = sum(one.rows for one in report.objects)
     title = f"{report.tenant}: {rows:,} rows of {len(report.objects)} objects"
-    table = Table(title=f"{title} in {report.seconds:.1f} s", title_justify="left")
-    for name in ("connection", "object", "read"):
-        table.add_column(name)
+    table = Table(
+        title=f"{title} in {report.seconds:.1f} s", title_justify="left", box=box.SIMPLE_HEAD
+    )
+    table.add_column("object", overflow="fold")
+    table.add_column("read", no_wrap=True)
     for name in ("rows", "upserts", "deletes", "quarantined", "seconds"):
         table.add_column(name, justify="right")
     for one in report.objects:
         table.add_row(
-            escape(one.connection),
-            escape(one.object),
+            escape(f"{one.connection}.{one.object}"),
             "[red]failed[/]" if one.trouble else _reading(one),
             *(f"{n:,}" for n in (one.rows, one.upserts, one.deletes, one.quarantined_count)),
             f"{one.seconds:.1f}",
