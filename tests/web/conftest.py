@@ -84,7 +84,7 @@ class FakeGateway:
     def tenants(self) -> Sequence[str]:
         return ["acme", "globex"]
 
-    def people(self, tenant: str) -> Sequence[PersonChoice]:
+    async def people(self, tenant: str) -> Sequence[PersonChoice]:
         if tenant == "globex":
             return []
         return [
@@ -93,7 +93,7 @@ class FakeGateway:
             PersonChoice("o'neil@acme.example", "<script>alert('x')</script>", "Support agent"),
         ]
 
-    def examples(self, tenant: str) -> Sequence[Example]:
+    async def examples(self, tenant: str) -> Sequence[Example]:
         return [
             Example("Deals", "query Deals($first: Int) {\n  deals(first: $first) {\n    name\n"
                     "    amount\n  }\n}\n", {"first": 2}),

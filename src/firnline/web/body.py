@@ -23,6 +23,7 @@ from firnline.web.refusals import (
 
 GRAPHQL_BYTES_MAX = 64 * 1024
 FORM_BYTES_MAX = 4 * 1024
+DISCARD_BYTES_MAX = 256 * 1024
 FORM_MEDIA = "application/x-www-form-urlencoded"
 _FORM_FIELDS_MAX = 8
 _DOCUMENT_ID_LENGTH_MAX = 256
@@ -49,18 +50,26 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 async def read_body(request: Request, *, media: str, bytes_max: int) -> bytes:
-    """Return the body when it is plain `media` of at most `bytes_max`, reading no more of it."""
+    """Return the body when it is plain `media` of at most `bytes_max`.
+
+    A little more is read and dropped: closing on a client that still sends would lose our answer.
+    """
     _check_media(request, media)
     declared = request.headers.get("content-length", "0")
     if not declared.isascii() or not declared.isdigit():
         raise MalformedRequestError("the Content-Length header is not a number")
-    if int(declared) > bytes_max:
+    if int(declared) > DISCARD_BYTES_MAX:
         raise BodyTooLargeError(bytes_max)
     content = bytearray()
+    size = 0
     async for chunk in request.stream():
-        content += chunk
-        if len(content) > bytes_max:
-            raise BodyTooLargeError(bytes_max)
+        size += len(chunk)
+        if size <= bytes_max:
+            content += chunk
+        elif size > DISCARD_BYTES_MAX:
+            break
+    if size > bytes_max:
+        raise BodyTooLargeError(bytes_max)
     return bytes(content)
 
 

@@ -69,11 +69,11 @@ class Gateway(Protocol):
         """Return the names of the declared tenants, in order."""
         ...
 
-    def people(self, tenant: str) -> Sequence[PersonChoice]:
+    async def people(self, tenant: str) -> Sequence[PersonChoice]:
         """Return the people whom the tenant's caches know, for the development sign-in."""
         ...
 
-    def examples(self, tenant: str) -> Sequence[Example]:
+    async def examples(self, tenant: str) -> Sequence[Example]:
         """Return operations worth opening in GraphiQL; the first is shown first."""
         ...
 

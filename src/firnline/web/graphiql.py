@@ -56,9 +56,9 @@ class GraphiQL:
         page = self._page.render(
             tenant=tenant,
             principal=principal,
-            people=self._gateway.people(tenant),
+            people=await self._gateway.people(tenant),
             bundle=self._bundle,
-            boot=_boot(principal, self._gateway.examples(tenant)),
+            boot=_boot(principal, await self._gateway.examples(tenant)),
             nonce=nonce,
         )
         return HTMLResponse(page, headers={"content-security-policy": _policy(nonce)})

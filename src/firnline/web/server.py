@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -87,7 +89,7 @@ def address_of(listening: socket.socket) -> str:
 
 def create_server(app: ASGIApp, *, log_level: str = "warning") -> uvicorn.Server:
     """Return a server for `app`; run it with `server.serve(sockets=[open_socket(...)])`."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,
             http=BoundedHeads,
@@ -103,6 +105,20 @@ def create_server(app: ASGIApp, *, log_level: str = "warning") -> uvicorn.Server
             h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
     )
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals that stopped it at that.
+
+    uvicorn raises them again once it has stopped, which would end the process before the caches
+    around the server are closed.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
 
 class BoundedHeads(H11Protocol):

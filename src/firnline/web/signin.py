@@ -137,7 +137,7 @@ class SignIn:
         if asked is not None:
             self._require(asked)
         tenants = [asked] if asked else list(self._gateway.tenants())
-        people = {tenant: self._gateway.people(tenant) for tenant in tenants}
+        people = {tenant: await self._gateway.people(tenant) for tenant in tenants}
         return HTMLResponse(self._page.render(people=people, asked=asked))
 
     async def sign_in(self, request: Request) -> Response:
@@ -146,7 +146,7 @@ class SignIn:
         form = await read_form(request)
         tenant = form.get("tenant", "")
         self._require(tenant)
-        person = self._person(tenant, form.get("email", ""))
+        person = await self._person(tenant, form.get("email", ""))
         # Only the path: what the client sent as its host must not decide where it goes next.
         response = RedirectResponse(f"/graphiql/{quote(tenant)}", status_code=303)
         self._sessions.start(response, tenant, person)
@@ -157,8 +157,8 @@ class SignIn:
         if tenant not in known:
             raise UnknownTenantError(tenant, known)
 
-    def _person(self, tenant: str, email: str) -> PersonChoice:
-        for person in self._gateway.people(tenant):
+    async def _person(self, tenant: str, email: str) -> PersonChoice:
+        for person in await self._gateway.people(tenant):
             if person.email == email:
                 return person
         raise UnknownPersonError(tenant)

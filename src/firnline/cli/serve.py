@@ -1,0 +1,104 @@
+"""`firnline serve`: answers GraphQL over HTTP for one project directory until interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+from uvicorn.supervisors.statreload import StatReload
+
+from firnline.access.principal import TokenVerifier
+from firnline.app import opened
+from firnline.cli.running import AsJson, Directory, print_json, report
+from firnline.errors import FirnlineError
+from firnline.settings import Settings
+from firnline.web.application import create_web
+from firnline.web.server import address_of, create_server, open_socket
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 is any free one.")] = 8080,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start again when YAML or Python files change.")
+    ] = False,
+    directory: Directory = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Serve the GraphQL endpoint, and GraphiQL when FIRNLINE_DEVELOPMENT is on."""
+    settings = Settings()
+    with open_socket(host, port, development=settings.development) as listening:
+        if reload:
+            _serve_reloading(directory, listening, as_json=as_json)
+        else:
+            asyncio.run(_serve(directory, listening, as_json=as_json))
+
+
+async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) -> None:
+    settings = Settings()
+    url = address_of(listening)
+    async with opened(directory, settings, read_only=True) as app:
+        web = create_web(
+            gateway=app,
+            verifier=TokenVerifier.from_settings(settings, clock=app.clock),
+            settings=settings,
+            clock=app.clock,
+        )
+        announce(url, development=settings.development, as_json=as_json)
+        await create_server(web).serve(sockets=[listening])
+
+
+def announce(url: str, *, development: bool, as_json: bool) -> None:
+    """Say where things are."""
+    places = {"graphql": f"{url}/graphql", "ready": f"{url}/readyz"}
+    if development:
+        places["graphiql"] = f"{url}/signin"
+    if as_json:
+        print_json({"serving": places})
+        return
+    console = Console(soft_wrap=True)
+    console.print(f"GraphQL:  [bold]{places['graphql']}[/]  (POST, with a bearer token)")
+    if development:
+        console.print(f"GraphiQL: [bold]{places['graphiql']}[/]  (development sign-in)")
+    else:
+        console.print("[dim]GraphiQL is off; FIRNLINE_DEVELOPMENT=true turns it on.[/]")
+    console.print("[dim]Serving until interrupted (Ctrl-C).[/]")
+
+
+class _ProjectReload(StatReload):
+    """Watches the project's YAML beside Firnline's Python."""
+
+    def iter_py_files(self) -> Iterator[Path]:
+        yield from super().iter_py_files()
+        for folder in self.config.reload_dirs:
+            yield from (path.resolve() for path in folder.rglob("*.yaml"))
+
+
+def _serve_reloading(directory: Path, listening: socket.socket, *, as_json: bool) -> None:
+    package = Path(__file__).parents[1]
+    config = uvicorn.Config(
+        "firnline.cli.serve:serve",  # names what is watched; the target below is what runs
+        reload=True,
+        reload_dirs=[os.fspath(package), os.fspath(directory.resolve())],
+        log_level="warning",
+    )
+    target = partial(_serve_once, directory, as_json=as_json)
+    _ProjectReload(config, target=target, sockets=[listening]).run()
+
+
+def _serve_once(directory: Path, sockets: list[socket.socket] | None, *, as_json: bool) -> None:
+    """Serve in a child of the reloader: an error is told, and the next change tries again."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_serve(directory, (sockets or [])[0], as_json=as_json))
+    except FirnlineError as error:
+        report(error, as_json=as_json)
