@@ -66,7 +66,7 @@ class Document:
             found = found or self.values.get(known)
             if found is not None:
                 return found
-        return (1, 1)
+        return self.values.get((), (1, 1))
 
     def at(self, path: YamlPath) -> Any:
         """Return the value at `path`, None when there is none."""

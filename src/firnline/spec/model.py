@@ -252,10 +252,15 @@ class AccessSpec(Closed):
     """Provider -> the provider's own objects, by name; "*" stands for those not named."""
 
 
+def _no_truth(value: Any) -> Any:
+    """Keep `true` from passing as 1, which Python takes for equal."""
+    return str(value) if isinstance(value, bool) else value
+
+
 class IntegrationSpec(Closed):
     """firnline.yaml: what the builder ships to every tenant."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_no_truth)]
     """The version of this file format."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]

@@ -32,11 +32,19 @@ def json_schemas() -> Mapping[str, dict[str, Any]]:
         f"{name}.schema.json": {
             "$schema": DIALECT,
             "$id": f"urn:firnline:schema:{name}:1",
-            **model.model_json_schema(by_alias=True),
+            **_closed(model.model_json_schema(by_alias=True)),
             "title": title,
         }
         for name, (model, title) in _MODELS.items()
     }
+
+
+def _closed(schema: Any) -> Any:
+    """Refuse keys that fit none of a mapping's patterns: JSON Schema allows them by default."""
+    if isinstance(schema, dict):
+        closed = {key: _closed(value) for key, value in schema.items()}
+        return closed | ({"additionalProperties": False} if "patternProperties" in schema else {})
+    return [_closed(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def rendered(schema: Mapping[str, Any]) -> str:

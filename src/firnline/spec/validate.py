@@ -101,11 +101,11 @@ def _problem(
     name = str(detail["loc"][-1]) if detail["loc"] else ""
     if kind == "missing":
         line, column = document.place(path)
-        message = f"{quoted(name)} is missing{_within(path)}"
+        message = f"{quoted(name)} is missing{_named(' in ', path)}"
         return Problem(document.file, line, column, "missing_key", message)
     if kind == "extra_forbidden":
         line, column = document.place(path)
-        message = f"{quoted(name)} is not a key{_within(path[:-1])}"
+        message = f"{quoted(name)} is not a key{_named(' of ', path[:-1])}"
         hint = near(name, _keys_at(model, path[:-1]), what="keys")
         if detail["input"] is None:
             # {description: First, second} reads as two keys, the second without a value.
@@ -151,8 +151,13 @@ def _subject(path: YamlPath) -> str:
     return quoted(path[-1])
 
 
-def _within(path: YamlPath) -> str:
-    return f" of {quoted('.'.join(str(step) for step in path))}" if path else ""
+def _named(preposition: str, path: YamlPath) -> str:
+    """Return the preposition with the path, nothing for the file as a whole."""
+    return f"{preposition}{quoted(_dotted(path))}" if path else ""
+
+
+def _dotted(path: YamlPath) -> str:
+    return ".".join(str(step) for step in path)
 
 
 def _keys_at(model: type[BaseModel], path: YamlPath) -> list[str]:

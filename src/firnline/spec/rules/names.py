@@ -117,17 +117,15 @@ def _check_roots(findings: Findings, objects: Mapping[str, ObjectSpec]) -> None:
     owners: dict[str, str] = {record_field(name): name for name in objects}
     for name, declared in objects.items():
         root = list_field(name, declared)
-        path: YamlPath = ("objects", name)
-        path = (*path, "plural") if declared.plural else path
-        if root in _ROOTS or root.startswith("__"):
-            findings.key(path, "reserved_name", f"{quoted(root)} is reserved for the graph itself")
+        report = findings.value if declared.plural else findings.key
+        path: YamlPath = ("objects", name, "plural") if declared.plural else ("objects", name)
+        if not _ROOTS.isdisjoint({root, record_field(name)}):
+            message = f"{name} would take a reserved root field: {', '.join(sorted(_ROOTS))}"
+            report(path, "reserved_name", message)
         elif root in owners:
             message = f"the list field {quoted(root)} is also a field of object {owners[root]}"
-            findings.key(path, "plural_clash", message, "Set another `plural`.")
+            report(path, "plural_clash", message, "Set another `plural`.")
         owners.setdefault(root, name)
-        if record_field(name) in _ROOTS:
-            message = f"object {quoted(name)} would take the reserved field {record_field(name)}"
-            findings.key(("objects", name), "reserved_name", message)
 
 
 def _check_field_names(findings: Findings, name: str, declared: ObjectSpec) -> None:
