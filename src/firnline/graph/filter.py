@@ -26,7 +26,7 @@ from firnline.catalog.model import ScalarName
 from firnline.errors import UsageError
 from firnline.graph.inputs import aggregate_scalar
 from firnline.graph.request import GraphContext
-from firnline.graph.scan import Aliases, Scan
+from firnline.graph.scan import Aliases, DeniedObjectError, Scan
 from firnline.graph.shape import GraphField, GraphRelation
 
 NESTING_MAX = 8
@@ -190,7 +190,7 @@ class Filters:
     def _related(self, scan: Scan, relation: GraphRelation) -> tuple[Scan, Expression]:
         target = Scan(self._context, self._context.graph.objects[relation.target], self._aliases)
         if target.denied is not None:
-            self._context.note(target.denied)
+            raise DeniedObjectError(target.denied)
         link = Call("eq", (target.field(relation.remote), scan.field(relation.local)))
         return target, link
 

@@ -56,6 +56,19 @@ class MaskedFieldError(FirnlineError):
         self.note = AccessNote(coordinate, "masked", reason, source)
 
 
+class DeniedObjectError(FirnlineError):
+    """The principal may read nothing of an object, so it cannot decide about other records."""
+
+    code = "object_not_readable"
+    status = 403
+
+    def __init__(self, note: AccessNote) -> None:
+        super().__init__(
+            f"you may not read {note.coordinate}, so it cannot filter other records",
+            hint=note.reason,
+        )
+
+
 class Aliases:
     """Hands out aliases that are unique within one statement."""
 
@@ -198,9 +211,10 @@ class _HiddenColumn(Exception):
 
 
 def _readable(permitted: _Permitted, name: str) -> Expression:
-    reason = permitted.access.hidden.get(name)
     if not permitted.access.readable:
-        reason = permitted.access.reason
+        # The scan has no rows: null says as much, and names no column.
+        return Bound(None, COLUMN_TYPES[permitted.source.by_name[name].type])
+    reason = permitted.access.hidden.get(name)
     if reason is not None:
         raise _HiddenColumn(permitted.connection, reason)
     return permitted.column(name)
