@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from firnline.access.model import PermissionRows, Person, SourceAccess
 from firnline.catalog.model import Catalog
@@ -74,3 +74,7 @@ class NetSuite(Connector):
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         """Return what a person's roles show."""
         return permissions.source_access(rows, catalog, person)
+
+    def people(self, rows: PermissionRows) -> Sequence[Person]:
+        """Return the active employees who may log in."""
+        return permissions.staff(rows)

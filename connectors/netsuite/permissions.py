@@ -44,6 +44,20 @@ class Held:
         return self.is_administrator or self.levels.get(permission, "") in _GRANTING
 
 
+def staff(rows: PermissionRows) -> list[Person]:
+    """Return the active employees who may log in and hold a role."""
+    with_role = {str(row.get("entity")) for row in rows.rows("employeerolesforsearch")}
+    return [
+        Person(
+            str(row["email"]),
+            f"{row.get('firstname') or ''} {row.get('lastname') or ''}".strip(),
+            str(row.get("title") or ""),
+        )
+        for row in rows.rows("employee", isinactive="false")
+        if row.get("email") and str(row["id"]) in with_role and row.get("giveaccess") is not False
+    ]
+
+
 def source_access(rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
     """Return what a person may read: the sum of what their roles show."""
     wanted = person.email.casefold()

@@ -7,7 +7,7 @@ Discovery lives in `discovery`, the mirrored permissions in `sharing`, the meani
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
@@ -139,6 +139,14 @@ class Salesforce(Connector):
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         """Return what the person's profile, permission sets and sharing let them read."""
         return mirrored_access(rows, catalog, person)
+
+    def people(self, rows: PermissionRows) -> Sequence[Person]:
+        """Return the active users."""
+        return [
+            Person(user["Email"], user.get("Name") or "", user.get("Title") or "")
+            for user in rows.rows("User", IsActive="true")
+            if user.get("Email")
+        ]
 
 
 def _is_type(query: ReadQuery, name: str, scalar: str) -> bool:

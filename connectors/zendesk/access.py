@@ -77,6 +77,16 @@ def find_user(rows: PermissionRows, email: str) -> Row | None:
     return None
 
 
+def staff(rows: PermissionRows) -> list[Person]:
+    """Return the active agents and admins."""
+    return [
+        Person(user["email"], user.get("name") or "", f"{role} in Zendesk")
+        for role in ("admin", "agent")
+        for user in rows.rows("users", role=role)
+        if user.get("email") and _is_active(user)
+    ]
+
+
 def _is_active(user: Row) -> bool:
     return user.get("active") is not False and not user.get("suspended")
 

@@ -163,6 +163,10 @@ class Zendesk(Connector):
         """Return what `person` may read, mirrored from role, groups and organizations."""
         return access.mirror(rows, catalog, person)
 
+    def people(self, rows: PermissionRows) -> Sequence[Person]:
+        """Return the active agents and admins."""
+        return access.staff(rows)
+
     def token_request_extras(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Name the scope: Zendesk's token endpoint asks for it beside the code."""
         return {"scope": "read"}

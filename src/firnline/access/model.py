@@ -106,10 +106,11 @@ class ObjectAccess:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is asking, as the token names them."""
+    """Who is asking, as the token names them, or a user whom a provider knows."""
 
     email: str
     name: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

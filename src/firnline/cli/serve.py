@@ -22,6 +22,7 @@ from firnline.cli.running import AsJson, Directory, print_json, report
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.web.application import create_web
+from firnline.web.backend import ProjectGateway
 from firnline.web.server import address_of, create_server, open_socket
 
 
@@ -48,7 +49,7 @@ async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) ->
     url = address_of(listening)
     async with opened(directory, settings, read_only=True) as app:
         web = create_web(
-            gateway=app,
+            gateway=ProjectGateway(app),
             verifier=TokenVerifier.from_settings(settings, clock=app.clock),
             settings=settings,
             clock=app.clock,

@@ -213,6 +213,13 @@ class Connector(ABC):
         """
         return settings
 
+    def people(self, rows: PermissionRows) -> Sequence[Person]:
+        """Return the active users who work with the provider's records, to choose one from.
+
+        Read from the same cached records as `access`; nobody where the provider has no users.
+        """
+        return ()
+
     def token_request_extras(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Return provider-specific parameters for the token endpoint."""
         return {}

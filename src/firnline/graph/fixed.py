@@ -48,7 +48,7 @@ class Gateway:
 class Query:
     """The fixed root fields; the tenant's own are added beside them."""
 
-    @strawberry.field(
+    @strawberry.field(  # type: ignore[untyped-decorator]
         name="_gateway", description="Tenant, person and freshness, as this gateway sees them."
     )
     def gateway(self, info: Info[GraphContext, None]) -> Gateway:

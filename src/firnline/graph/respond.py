@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
-from graphql import GraphQLError, GraphQLResolveInfo
+from graphql import GraphQLError, GraphQLObjectType, GraphQLResolveInfo, get_named_type
 
 from firnline.access.principal import Principal
 from firnline.cache.database import Snapshot, TenantDatabase
@@ -211,7 +211,8 @@ class _Execution:
         if ("", root.name) in entries:
             return load("", root)
         assert root.definition is not None
-        namespace_type = root.definition.type.of_type  # type: ignore[union-attr]
+        namespace_type = get_named_type(root.definition.type)
+        assert isinstance(namespace_type, GraphQLObjectType)
         members = selections.of(namespace_type, root.nodes)
         return {selected.key: load(root.name, selected) for selected in members}
 

@@ -45,7 +45,7 @@ class Selections:
     """Reads selections of one operation."""
 
     def __init__(self, info: GraphQLResolveInfo[Any], variables: Any) -> None:
-        self._fragments: Mapping[str, FragmentDefinitionNode] = info.fragments  # type: ignore[assignment]
+        self._fragments: Mapping[str, FragmentDefinitionNode] = info.fragments
         self._variables = variables
 
     def of(self, type_: GraphQLObjectType, nodes: Iterable[FieldNode]) -> list[Selected]:

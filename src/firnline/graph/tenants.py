@@ -6,7 +6,7 @@ Takes the project, the state's catalogs and the tenants' caches; respond asks fo
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,6 +107,15 @@ class TenantGraphs:
         return Decisions(
             sources=sources, catalogs=graph.catalogs, columns=graph.columns, stored=stored
         )
+
+    def people(self, graph: TenantGraph, snapshot: Snapshot) -> Mapping[str, Sequence[Person]]:
+        """Return, by connection, the active users whom its provider knows."""
+        found = {}
+        for name, catalog in graph.catalogs.items():
+            stored = self._stored_fields(graph, name, snapshot)
+            rows = CachedPermissionRows(snapshot.fetch, name, catalog, graph.columns[name], stored)
+            found[name] = load_connector(catalog.provider).people(rows)
+        return found
 
     def _stored_fields(
         self, graph: TenantGraph, connection: str, snapshot: Snapshot

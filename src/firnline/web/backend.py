@@ -1,0 +1,124 @@
+"""The gateway over an opened project: what the web edge serves.
+
+Takes an `App`; the edge asks it for answers, people, examples and readiness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+
+from firnline.access.model import Person
+from firnline.access.principal import Principal
+from firnline.app import App
+from firnline.cache.database import TenantDatabase
+from firnline.catalog.relative_time import resolve
+from firnline.errors import FirnlineError
+from firnline.graph.shape import GraphObject, TenantGraph
+from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
+
+_FIELDS_SHOWN = 6
+_VARIABLE = re.compile(r"\$(\w+)\s*:\s*(\w+)")
+
+
+class ProjectGateway:
+    """Answers for every tenant of one project (`web.gateway.Gateway`)."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
+        """Answer `request` as `principal`."""
+        answer = await self._app.ask(
+            principal,
+            request.query,
+            document_id=request.document_id,
+            variables=request.variables,
+            operation_name=request.operation_name,
+        )
+        return GraphAnswer(answer.body(), 200 if answer.executed else 400)
+
+    def tenants(self) -> Sequence[str]:
+        """Return the names of the declared tenants, in order."""
+        return sorted(self._app.project.tenants)
+
+    async def people(self, tenant: str) -> Sequence[PersonChoice]:
+        """Return the people whom the tenant's caches know, with the systems that know them."""
+        try:
+            graph = await self._app.graphs.graph(tenant)
+            database = await self._app.database(tenant)
+        except FirnlineError:
+            return []  # nothing synced yet: the page says that there is nobody
+        known = await asyncio.to_thread(self._known, graph, database)
+        return [
+            PersonChoice(email, person.name, _note(person, systems))
+            for email, (person, systems) in sorted(known.items())
+        ]
+
+    def _known(
+        self, graph: TenantGraph, database: TenantDatabase
+    ) -> Mapping[str, tuple[Person, list[str]]]:
+        found: dict[str, tuple[Person, list[str]]] = {}
+        with database.snapshot() as snapshot:
+            for connection, people in self._app.graphs.people(graph, snapshot).items():
+                for person in people:
+                    first, systems = found.setdefault(person.email.casefold(), (person, []))
+                    systems.append(connection)
+                    if not first.title and person.title:
+                        found[person.email.casefold()] = (person, systems)
+        return found
+
+    async def examples(self, tenant: str) -> Sequence[Example]:
+        """Return the published operations, then a first look at some objects."""
+        try:
+            graph = await self._app.graphs.graph(tenant)
+        except FirnlineError:
+            return []
+        published = [
+            Example(row.name, row.text, _variables(row.text, self._quarter_end()))
+            for row in await self._app.operations(tenant)
+        ]
+        return [*published, *_first_looks(graph)]
+
+    async def ready(self) -> Mapping[str, str]:
+        """Return each shared component with "ok" or the reason why it cannot serve.
+
+        A tenant without data is not among them: it must not take the others out of service.
+        """
+        parts = {"project": "ok"}
+        try:
+            await self._app.state.ping()
+            parts["state"] = "ok"
+        except Exception as error:  # noqa: BLE001 - whatever the database says, it cannot serve
+            parts["state"] = f"unreachable ({type(error).__name__})"
+        return parts
+
+    def _quarter_end(self) -> str:
+        return resolve("endOfQuarter", self._app.clock.now()).date().isoformat()
+
+
+def _note(person: Person, systems: Sequence[str]) -> str:
+    return ", ".join(part for part in (person.title, " + ".join(systems)) if part)
+
+
+def _variables(text: str, date_value: str) -> dict[str, object]:
+    """Return values for the variables whose type suggests one."""
+    suggested: Mapping[str, object] = {"Date": date_value, "Int": 10, "DateTime": "now"}
+    return {name: suggested[kind] for name, kind in _VARIABLE.findall(text) if kind in suggested}
+
+
+def _first_looks(graph: TenantGraph) -> list[Example]:
+    builders = [found for found in graph.objects.values() if not found.namespace]
+    own = [found for found in graph.objects.values() if found.namespace and found.source.custom]
+    looks = [Example(found.type_name, _look(found)) for found in builders[:2]]
+    looks += [Example(found.source.label or found.source.name, _look(found)) for found in own[:1]]
+    return looks
+
+
+def _look(found: GraphObject) -> str:
+    fields = " ".join(list(found.fields)[:_FIELDS_SHOWN])
+    inner = f"{found.list_name}(first: 10) {{\n    totalCount\n    nodes {{ {fields} }}\n  }}"
+    if found.namespace:
+        inner = f"{found.namespace} {{ {inner} }}"
+    return f"query {found.type_name}s {{\n  {inner}\n}}\n"
