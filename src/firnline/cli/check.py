@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,11 +47,14 @@ def _refuse(error: SpecError, *, as_json: bool) -> None:
         typer.echo(str(problem))
         if problem.hint:
             typer.echo(f"  -> {problem.hint}")
-    count = len(error.problems)
-    more = count - _PROBLEMS_SHOWN_MAX
+    more = len(error.problems) - _PROBLEMS_SHOWN_MAX
     if more > 0:
         typer.echo(f"... and {more} more; `--json` lists them all.")
-    typer.echo(f"{count} problem{'s' if count > 1 else ''} found.", err=True)
+    typer.echo(f"{_counted(error.problems, 'problem')} found.", err=True)
+
+
+def _counted(things: Sized, what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
 
 
 def _summary(project: Project) -> dict[str, Any]:
@@ -85,11 +89,8 @@ def _tenant(project: Project, name: str) -> dict[str, Any]:
 def _show(project: Project) -> None:
     console = Console()
     facts = _summary(project)
-    name = escape(project.integration.name)
-    console.print(
-        f"[bold]{name}[/] is valid: {len(facts['objects'])} objects, "
-        f"{len(facts['tenants'])} tenants."
-    )
+    counts = f"{_counted(facts['objects'], 'object')}, {_counted(facts['tenants'], 'tenant')}"
+    console.print(f"[bold]{escape(project.integration.name)}[/] is valid: {counts}.")
     for tenant, found in facts["tenants"].items():
         table = Table(title=escape(tenant), title_justify="left")
         for heading in ("object", "from", "fields mapped"):
