@@ -11,6 +11,7 @@ from firnline.errors import FirnlineError
 
 _SHOWN_MAX = 60
 _LISTED_MAX = 12
+_COMPARED_MAX = 200
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,8 +73,10 @@ def quoted(value: object) -> str:
 def near(word: str, known: Iterable[str], *, what: str) -> str:
     """Return a hint naming the known words closest to `word`, or all when they are few."""
     words = sorted(set(known))
-    lowered = {known_word.lower(): known_word for known_word in words}
-    matches = difflib.get_close_matches(word.lower()[:200], lowered, n=3, cutoff=0.6)
+    # Comparing is slow: of very many words, those with the same first letter are tried.
+    likely = sorted(words, key=lambda each: each[:1].lower() != word[:1].lower())[:_COMPARED_MAX]
+    lowered = {each.lower(): each for each in likely}
+    matches = difflib.get_close_matches(word.lower()[:_SHOWN_MAX], lowered, n=3, cutoff=0.6)
     if matches:
         return f"Did you mean {' or '.join(quoted(lowered[match]) for match in matches)}?"
     if not words:
