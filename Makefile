@@ -17,6 +17,8 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m firnline.spec.schemas --check
+	$(BIN)/python -m firnline.cli.error_docs --check
 
 bench: install
 	$(BIN)/python -m benchmarks.$(NAME)
@@ -28,10 +30,8 @@ format: install
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	touch $(STAMP)
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/bootstrap.sh
+	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .firnline build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .firnline build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
