@@ -92,4 +92,5 @@ def _show(answer: Answer, *, explain: bool, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        Console().print(JSON(orjson.dumps(facts).decode(), ensure_ascii=False))
+        # Unwrapped: the lines of a JSON text must survive a pipe.
+        Console(soft_wrap=True).print(JSON(orjson.dumps(facts).decode(), ensure_ascii=False))

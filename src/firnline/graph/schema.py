@@ -13,6 +13,7 @@ from typing import Any
 import strawberry
 from graphql import (
     GraphQLArgument,
+    GraphQLError,
     GraphQLField,
     GraphQLInt,
     GraphQLList,
@@ -83,6 +84,10 @@ class TenantSchema(strawberry.Schema):
             query=query, directives=base.directives, extensions=base.extensions
         )
         self._schema._strawberry_schema = self  # type: ignore[attr-defined]
+
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
+        """Leave logging to respond: a caller's mistake is no incident of the gateway."""
 
 
 async def _resolve_setwise(
