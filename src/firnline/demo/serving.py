@@ -1,0 +1,29 @@
+"""Serves the demo's application with GraphiQL until it is interrupted."""
+
+from __future__ import annotations
+
+import socket
+
+from rich.console import Console
+
+from firnline.access.principal import TokenVerifier
+from firnline.app import App
+from firnline.web.application import create_web
+from firnline.web.backend import ProjectGateway
+from firnline.web.server import address_of, create_server
+
+
+async def serve_demo(app: App, listening: socket.socket, console: Console) -> None:
+    """Answer at the socket, as `firnline serve` does with the development sign-in on."""
+    url = address_of(listening)
+    web = create_web(
+        gateway=ProjectGateway(app),
+        verifier=TokenVerifier.from_settings(app.settings, clock=app.clock),
+        settings=app.settings,
+        clock=app.clock,
+    )
+    console.print()
+    console.print(f"[bold]GraphiQL: {url}/signin[/]  (choose a tenant and a person)")
+    console.print(f"GraphQL:  {url}/graphql  (POST, with a bearer token)")
+    console.print("[dim]Serving until interrupted (Ctrl-C).[/]")
+    await create_server(web).serve(sockets=[listening])
