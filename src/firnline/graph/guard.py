@@ -33,6 +33,7 @@ class DocumentLimits:
     bytes_max: int = 64 * 1024
     tokens_max: int = 2_000
     depth_max: int = 12
+    introspection_depth_max: int = 20  # tools ask for a type's wrappers, nine levels of them
     selections_max: int = 2_000
     same_key_max: int = 10
     root_fields_max: int = 20
@@ -144,6 +145,13 @@ class _Counter:
             self._open.discard(name)
         return self._sizes[name]
 
+    def _introspection(self, size: _Size) -> _Size:
+        # What it reads is the schema, of a size known beforehand: it has a depth of its own.
+        limit = self._limits.introspection_depth_max
+        if size.depth > limit:
+            raise DocumentTooLargeError("levels of introspection", size.depth, limit)
+        return _Size(size.selections, 0)
+
     def _set(self, selection_set: SelectionSetNode) -> _Size:
         selections, depth = 0, 0
         keys: dict[str, int] = {}
@@ -157,6 +165,8 @@ class _Counter:
                     raise DocumentTooLargeError("selections of one key", keys[key], limit)
                 if node.selection_set:
                     inner = self._set(node.selection_set)
+                if node.name.value in ("__schema", "__type"):
+                    inner = self._introspection(inner)
                 selections += 1 + inner.selections
                 depth = max(depth, 1 + inner.depth)
                 continue

@@ -99,7 +99,7 @@ class ProjectGateway:
 
 
 def _note(person: Person, systems: Sequence[str]) -> str:
-    return ", ".join(part for part in (person.title, " + ".join(systems)) if part)
+    return " - ".join(part for part in (person.title, ", ".join(sorted(systems))) if part)
 
 
 def _variables(text: str, date_value: str) -> dict[str, object]:
