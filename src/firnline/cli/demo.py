@@ -53,7 +53,7 @@ def demo(
         raise DemoOptionsError("--json needs --once", hint="Run `firnline demo --once --json`.")
     if not 0 < scale <= SCALE_MAX:
         raise ScaleError(scale)
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, highlight=False)
     with ExitStack() as stack:
         listening = None
         public_url = ""

@@ -13,6 +13,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from firnline.demo.comparing import LIVE_DEADLINE_S, Compared
@@ -76,8 +77,8 @@ def answers(console: Console, spec: TenantSpec, asked: Mapping[str, Asked]) -> N
         seen_by_rep = names if chair == "manager" else None
         console.print()
         console.print(_answer_table(spec, chair, one, seen_by_rep))
-        if hidden := len(one.deals) - _DEALS_SHOWN:
-            console.print(f"[dim]  ... and {hidden} more[/]") if hidden > 0 else None
+        if len(one.deals) > _DEALS_SHOWN:
+            console.print(f"[dim]  ... and {len(one.deals) - _DEALS_SHOWN} more[/]")
     own = [deal for deal in boss.deals if deal["name"] not in names]
     console.print(
         f"The manager gets {len(boss.deals)} deals, the rep {len(rep.deals)};"
@@ -162,36 +163,39 @@ def _time_cells(one: Compared) -> Sequence[str]:
         f"[bold]{one.asked.cached_ms:.0f} ms[/]",
         over if one.live.data is None else f"{one.live.ms:,.0f} ms",
         str(one.live.calls),
-        f"{one.ratio:.0f}x",
+        f"{one.ratio:.0f}x" if one.ratio >= 10 else f"{one.ratio:.1f}x",
         same,
     )
 
 
-def masked(console: Console, spec: TenantSpec, chair: str, answer: Answer) -> None:
-    """Print what somebody with fewer rights does not get, and why."""
+def masked(console: Console, chair: str, answers: Mapping[str, Answer]) -> None:
+    """Print what somebody with fewer rights does not get at each tenant, and why."""
     console.print()
-    console.print(f"[bold]{escape(spec.name)}[/], a {chair} asks for amounts and invoices:")
-    for deal in deals_shown(answer):
-        console.print(
-            f"  {escape(deal['name'])}: amount {deal['amount'] or 'null'}", highlight=False
-        )
-    _notes(console, answer.extensions.get("access", ()))
-
-
-def deals_shown(answer: Answer) -> Sequence[Deal]:
-    """Return the first deals of an answer."""
-    nodes: Sequence[Deal] = (answer.data or {})["deals"]["nodes"]
-    return nodes[:1]
+    console.print(f"[bold]What a {chair} does not get[/], who asks for amounts and invoices:")
+    told: dict[str, list[str]] = {}
+    for tenant, answer in answers.items():
+        for note in answer.extensions.get("access", ()):
+            told.setdefault(_note(note), []).append(tenant)
+    for note, tenants in told.items():
+        console.print(Padding(f"{note} [dim]({', '.join(tenants)})[/]", (0, 0, 0, 2)))
 
 
 def _notes(console: Console, notes: Sequence[Mapping[str, Any]]) -> None:
-    for note in notes:
-        console.print(
-            f"  [yellow]{escape(str(note['effect']))}[/] {escape(str(note['coordinate']))}:"
-            f" {escape(str(note['reason']))}"
-        )
+    for note in dict.fromkeys(_note(note) for note in notes):
+        console.print(Padding(note, (0, 0, 0, 2)))
 
 
-def published(console: Console, tenant: str, operation_id: str) -> None:
-    """Say under which id the question can be asked."""
-    console.print(f"[dim]Published for {tenant}: documentId {operation_id}, same answer.[/]")
+def _note(note: Mapping[str, Any]) -> str:
+    coordinate, reason = escape(str(note["coordinate"])), escape(str(note["reason"]))
+    return f"[yellow]{escape(str(note['effect']))}[/] {coordinate}: {reason}"
+
+
+def published(console: Console, operations: Mapping[str, str]) -> None:
+    """Say under which id the question can be asked of each tenant."""
+    console.print()
+    by_id: dict[str, list[str]] = {}
+    for tenant, operation_id in operations.items():
+        by_id.setdefault(operation_id, []).append(tenant)
+    for operation_id, tenants in by_id.items():
+        console.print(f"Published for {', '.join(tenants)}; asked by id, it answers the same:")
+        console.print(f"  [dim]{operation_id}[/]")

@@ -83,11 +83,15 @@ async def ask(app: App, tenant: str, email: str, end: date, *, warm_runs: int = 
 
     Raises DemoAnswerError.
     """
-    principal = Principal(tenant=tenant, email=email)
-    text = question_text()
-    answer, first_ms = await _timed(app, principal, text, end)
-    again = [(await _timed(app, principal, text, end))[1] for _ in range(warm_runs)]
+    answer, first_ms = await _timed(app, Principal(tenant=tenant, email=email), end)
+    again = await times_of(app, tenant, email, end, runs=warm_runs)
     return Asked(email, answer, first_ms, statistics.median(again or [first_ms]))
+
+
+async def times_of(app: App, tenant: str, email: str, end: date, *, runs: int) -> Sequence[float]:
+    """Return the ms that each of `runs` answers took; raises DemoAnswerError."""
+    principal = Principal(tenant=tenant, email=email)
+    return [(await _timed(app, principal, end))[1] for _ in range(runs)]
 
 
 async def ask_published(app: App, tenant: str, email: str, end: date, document_id: str) -> Answer:
@@ -104,7 +108,8 @@ async def ask_masked(app: App, tenant: str, email: str) -> Answer:
     return _good(answer, tenant, email)
 
 
-async def _timed(app: App, principal: Principal, text: str, end: date) -> tuple[Answer, float]:
+async def _timed(app: App, principal: Principal, end: date) -> tuple[Answer, float]:
+    text = question_text()
     started = app.clock.monotonic()
     answer = await app.ask(principal, text, variables=variables(end))
     answer.body()

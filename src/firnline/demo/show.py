@@ -67,9 +67,8 @@ async def show(stage: Stage, console: Console) -> dict[str, Any]:
     console.print(f"[dim]Answered {answered_s:.0f} s after the start.[/]")
     shown = await _shown(stage, console, asked, end)
     printing.times(console, {tenant: one.people for tenant, one in shown.items()})
-    for tenant, one in shown.items():
-        printing.masked(console, stage.app.tenant(tenant), _MASKED_CHAIR, one.masked)
-        printing.published(console, tenant, one.operation_id)
+    printing.masked(console, _MASKED_CHAIR, {name: one.masked for name, one in shown.items()})
+    printing.published(console, {name: one.operation_id for name, one in shown.items()})
     return {
         "tenants": {tenant: one.as_dict() for tenant, one in shown.items()},
         "synced": await stage.synced(),

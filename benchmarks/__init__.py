@@ -1,0 +1,1 @@
+"""What is measured, how, and with what result: `python -m benchmarks.<name>`."""
