@@ -71,7 +71,7 @@ class _Renderer:
         if select.where is not None:
             parts.append("WHERE " + self.expression(select.where))
         if select.group_by:
-            parts.append("GROUP BY " + ", ".join(map(self.expression, select.group_by)))
+            parts.append("GROUP BY " + ", ".join(self._group(select, by) for by in select.group_by))
         if select.order_by:
             parts.append("ORDER BY " + self._order(select.order_by))
         if select.limit is not None:
@@ -86,6 +86,14 @@ class _Renderer:
         if isinstance(source, Table):
             return table_reference(source.connection, source.object)
         return f"({self.select(source)})"
+
+    def _group(self, select: Select, by: Expression) -> str:
+        # By position where it is selected: with bound values in it, DuckDB would not recognise the
+        # same expression a second time.
+        for position, (_, expression) in enumerate(select.columns, start=1):
+            if expression == by:
+                return str(position)
+        return self.expression(by)
 
     def _order(self, order_by: tuple[Order, ...]) -> str:
         return ", ".join(

@@ -52,7 +52,8 @@ class CursorSeal:
     def open(self, cursor: str, binding: bytes) -> list[Any]:
         """Return the sort values; raises CursorError."""
         try:
-            raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            padded = cursor + "=" * (-len(cursor) % 4)
+            raw = base64.b64decode(padded, altchars=b"-_", validate=True)
             opened = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], binding)
         except (binascii.Error, ValueError, InvalidTag) as error:
             raise CursorError from error

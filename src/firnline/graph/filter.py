@@ -191,7 +191,8 @@ class Filters:
         target = Scan(self._context, self._context.graph.objects[relation.target], self._aliases)
         if target.denied is not None:
             raise DeniedObjectError(target.denied)
-        link = Call("eq", (target.field(relation.remote), scan.field(relation.local)))
+        # As text, as plans compare them: an implicit cast would fail on a value of some record.
+        link = Call("eq", (target.key(relation.remote), scan.key(relation.local)))
         return target, link
 
 

@@ -6,7 +6,7 @@ expanded selections are counted with memory of each fragment, never by expanding
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphql import (
@@ -16,13 +16,18 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLSyntaxError,
     InlineFragmentNode,
+    Lexer,
     OperationDefinitionNode,
     SelectionSetNode,
+    Source,
+    TokenKind,
     parse,
 )
 
 from firnline.errors import FirnlineError
 
+_OPENING = frozenset({TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L})
+_CLOSING = frozenset({TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R})
 _COUNT_MAX = 1_000_000_000  # counts saturate here
 
 
@@ -35,7 +40,11 @@ class DocumentLimits:
     depth_max: int = 12
     introspection_depth_max: int = 20  # tools ask for a type's wrappers, nine levels of them
     selections_max: int = 2_000
-    same_key_max: int = 10
+    same_key_max: int = 10  # in one pair of braces
+    merged_key_max: int = 20  # at one place of the answer, fragments expanded
+    spreads_max: int = 60
+    directives_max: int = 100
+    introspection_depth_max: int = 18
     root_fields_max: int = 20
 
 
@@ -64,14 +73,10 @@ def guarded(text: str, limits: DocumentLimits) -> DocumentNode:
     size = len(text.encode("utf-8", "replace"))
     if size > limits.bytes_max:
         raise DocumentTooLargeError("bytes", size, limits.bytes_max)
-    _check_nesting(text, limits)
     try:
-        document = parse(text, no_location=False, max_tokens=limits.tokens_max)
+        _check_tokens(text, limits)
+        document = parse(text)
     except GraphQLSyntaxError as error:
-        if "token" in error.message.lower() and "limit" in error.message.lower():
-            raise DocumentTooLargeError(
-                "tokens", f"more than {limits.tokens_max}", limits.tokens_max
-            ) from None
         line = error.locations[0] if error.locations else None
         where = f" at line {line.line}, column {line.column}" if line else ""
         raise DocumentError(
@@ -81,19 +86,26 @@ def guarded(text: str, limits: DocumentLimits) -> DocumentNode:
     return document
 
 
-def _check_nesting(text: str, limits: DocumentLimits) -> None:
-    # The parser recurses per brace: refuse before it can run out of stack. Braces in strings and
-    # lists of input objects count too, so the bound is wider than the depth of selections.
-    deepest = depth = 0
-    for character in text:
-        if character in "{[(":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "}])":
-            depth -= 1
+def _check_tokens(text: str, limits: DocumentLimits) -> None:
+    # The parser recurses per bracket: refuse before it can run out of stack. Only the lexer knows
+    # which brackets stand in strings and comments. Lists and input objects nest, too, so the bound
+    # is wider than the depth of selections.
     allowed = limits.depth_max * 4
-    if deepest > allowed:
-        raise DocumentTooLargeError("levels of nesting", deepest, allowed)
+    lexer = Lexer(Source(text))
+    depth = 0
+    for count in range(limits.tokens_max + 1):
+        kind = lexer.advance().kind
+        if kind in _OPENING:
+            depth += 1
+        elif kind in _CLOSING:
+            depth -= 1
+        elif kind is TokenKind.EOF:
+            return
+        if depth > allowed:
+            raise DocumentTooLargeError("levels of nesting", f"more than {allowed}", allowed)
+        if count == limits.tokens_max:
+            limit = limits.tokens_max
+            raise DocumentTooLargeError("tokens", f"more than {limit}", limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,17 @@ class _Counter:
     def check(self) -> None:
         for name in self._fragments:
             self._fragment(name)
+        self._check_sizes()
+        for operation in self._operations:
+            self._check_merging([operation.selection_set])
+        for fragment in self._fragments.values():  # validation looks at unused ones, too
+            self._check_merging([fragment.selection_set])
+
+    def _check_sizes(self) -> None:
+        total = sum(size.selections for size in self._sizes.values())
+        if total > 4 * self._limits.selections_max:
+            limit = 4 * self._limits.selections_max
+            raise DocumentTooLargeError("selections in fragments", total, limit)
         for operation in self._operations:
             size = self._set(operation.selection_set)
             roots = len(operation.selection_set.selections)
@@ -131,6 +154,31 @@ class _Counter:
             if size.selections > self._limits.selections_max:
                 limit = self._limits.selections_max
                 raise DocumentTooLargeError("expanded selections", size.selections, limit)
+
+    def _check_merging(self, sets: Sequence[SelectionSetNode]) -> None:
+        """Refuse many fields at one place of the answer: validation compares each pair of them.
+
+        Visits what was counted, so no more than the selections allowed.
+        """
+        places: dict[str, list[SelectionSetNode | None]] = {}
+        for selection_set in sets:
+            for node in self._expanded(selection_set):
+                key = node.alias.value if node.alias else node.name.value
+                places.setdefault(key, []).append(node.selection_set)
+        for inner in places.values():
+            if len(inner) > self._limits.merged_key_max:
+                limit = self._limits.merged_key_max
+                raise DocumentTooLargeError("selections of one key", len(inner), limit)
+            self._check_merging([each for each in inner if each is not None])
+
+    def _expanded(self, selection_set: SelectionSetNode) -> Iterator[FieldNode]:
+        for node in selection_set.selections:
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, InlineFragmentNode):
+                yield from self._expanded(node.selection_set)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value in self._fragments:
+                yield from self._expanded(self._fragments[node.name.value].selection_set)
 
     def _fragment(self, name: str) -> _Size:
         if name in self._open:

@@ -86,6 +86,8 @@ class Loader:
     def _records(self, selection: RecordSelection, rows: Rows) -> list[dict[str, Any]]:
         keys = [entry.key for entry in selection.entries]
         columns = [self._column(entry, rows) for entry in selection.entries]
+        if not columns:  # @skip left nothing of the selection: the records still count
+            return [{} for _ in range(rows.count)]
         return [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def _column(self, entry: Leaf | Child, rows: Rows) -> list[Any]:

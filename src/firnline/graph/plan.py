@@ -17,6 +17,7 @@ from firnline.cache.query import (
     Bound,
     BoundList,
     Call,
+    Cast,
     Column,
     Expression,
     Operator,
@@ -24,7 +25,7 @@ from firnline.cache.query import (
     RowNumber,
     Select,
 )
-from firnline.catalog.conditions import COLUMN_TYPES, coerced, condition
+from firnline.catalog.conditions import COLUMN_TYPES, condition
 from firnline.catalog.model import ScalarName
 from firnline.errors import UsageError
 from firnline.graph.cursor import CursorSeal, after
@@ -150,7 +151,7 @@ class AggregateStatement:
 
     def select(self, keys: Sequence[str] | None) -> Select:
         """Return the query for the parents `keys`, or over everything when there are none."""
-        columns = tuple(self.columns.named.items())
+        columns = tuple(self.columns.named.items()) or (("c0", Call("count", ())),)
         if keys is None:
             return self.scan.select(columns, self.where)
         assert self.link is not None
@@ -273,7 +274,7 @@ class Planner:
         return scan, Filters(self.context, aliases)
 
     def _link(self, scan: Scan, relation: GraphRelation | None) -> Expression | None:
-        return None if relation is None else _link_value(scan, relation.remote)
+        return None if relation is None else scan.key(relation.remote)
 
     def _binding(
         self,
@@ -359,20 +360,19 @@ class Planner:
         relation = scan.object.relations[selected.name]
         target = self.context.graph.objects[relation.target]
         try:
-            local: str | None = columns.add(_link_value(scan, relation.local))
-            if relation.many:
-                return Child(selected.key, local, many=self.connection(target, selected, relation))
-            return Child(selected.key, local, one=self.record(target, selected, relation))
+            local = columns.add(scan.key(relation.local))
+            Scan(self.context, target, Aliases()).key(relation.remote)
         except MaskedFieldError as masked:
-            if masked.note.coordinate not in _link_coordinates(scan.object, relation):
-                raise
             coordinate = f"{scan.object.type_name}.{relation.name}"
             note = masked.note
             reason = f"needs {note.coordinate}: {note.reason}"
             self.context.note(AccessNote(coordinate, "masked", reason, note.source))
-        if not relation.many:
-            return Child(selected.key, None)
-        return Child(selected.key, None, many=self._empty(selected))
+            if not relation.many:
+                return Child(selected.key, None)
+            return Child(selected.key, None, many=self._empty(selected))
+        if relation.many:
+            return Child(selected.key, local, many=self.connection(target, selected, relation))
+        return Child(selected.key, local, one=self.record(target, selected, relation))
 
     def _empty(self, selected: Selected) -> ListPlan:
         """Plan a connection that is empty for every parent because its link is masked."""
@@ -387,17 +387,17 @@ class Planner:
             parts.append(part)
         return ListPlan(parts, None, None, 0, False, (), b"")
 
-    def _empty_aggregate(self, selected: Selected) -> AggregateShape:
+    def _empty_aggregate(self, selected: Selected, *, is_top: bool = True) -> AggregateShape:
         shape = AggregateShape()
         for each in self.selections.of(_object_type(selected), selected.nodes):
             if each.name == "__typename":
                 shape.entries[each.key] = each.type.name
-            elif each.name == "count":
-                shape.entries[each.key] = AggregateColumn("count", 0)
             elif each.nodes[0].selection_set is None:
-                shape.entries[each.key] = AggregateColumn(each.name)
+                # `count` is a count only at the top: below, it is a field of that name.
+                empty = 0 if each.name == "count" and is_top else None
+                shape.entries[each.key] = AggregateColumn(each.name, empty)
             else:
-                shape.entries[each.key] = self._empty_aggregate(each)
+                shape.entries[each.key] = self._empty_aggregate(each, is_top=False)
         return shape
 
     def _aggregate(self, selected: Selected, totals: AggregateStatement) -> AggregateShape:
@@ -420,8 +420,10 @@ class Planner:
                 shape.entries[each.key] = each.type.name
                 continue
             scalar = totals.scan.object.fields[each.name].scalar
-            value = Call(function, (totals.scan.field(each.name),))
+            value: Expression = Call(function, (totals.scan.field(each.name),))
             output = aggregate_scalar(function, scalar)
+            if output == "long":  # DuckDB sums whole numbers into 128 bits
+                value = Cast(value, "BIGINT")
             shape.entries[each.key] = AggregateColumn(totals.columns.add(answered(value, output)))
         return shape
 
@@ -435,15 +437,6 @@ def answered(value: Expression, scalar: ScalarName) -> Expression:
             return Call("iso_timestamp", (value,))
         case _:
             return value
-
-
-def _link_value(scan: Scan, name: str) -> Expression:
-    """Return a relation's key as text, the form in which both sides are compared."""
-    return coerced(scan.field(name), scan.object.fields[name].scalar, "string")
-
-
-def _link_coordinates(owner: GraphObject, relation: GraphRelation) -> set[str]:
-    return {f"{owner.type_name}.{relation.local}", f"{relation.target}.{relation.remote}"}
 
 
 def _cursor_columns(columns: Columns, order: Sequence[SortKey]) -> tuple[str, ...]:

@@ -108,11 +108,13 @@ class Responder:
         guarded(text, self._limits)
         schema = self._graphs.schema(graph)
         database = await self._databases(principal.tenant)
+        # Before the snapshot: a sync between the two may make the data younger than what we say of
+        # it, never older.
+        freshness = _freshness(database)
         async with _Session(database) as session:
             decisions = await session.run(self._graphs.decisions, graph, principal)
             execution = _Execution(session, self._seal)
             now = self._clock.now()
-            freshness = _freshness(database)
             context = GraphContext(
                 principal=principal,
                 graph=graph,

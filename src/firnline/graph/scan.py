@@ -23,8 +23,8 @@ from firnline.cache.query import (
     Table,
     all_of,
 )
-from firnline.catalog.conditions import COLUMN_TYPES
-from firnline.catalog.mapping import conditions, mapped
+from firnline.catalog.conditions import COLUMN_TYPES, coerced
+from firnline.catalog.mapping import conditions, find_path, mapped
 from firnline.catalog.model import FieldInfo, ObjectInfo
 from firnline.errors import FirnlineError
 from firnline.graph.request import AccessNote, GraphContext
@@ -143,6 +143,10 @@ class Scan:
             self._fields[name] = self._read(self.object.fields[name])
         return self._fields[name]
 
+    def key(self, name: str) -> Expression:
+        """Return a field as text, the form in which both sides of a relation are compared."""
+        return coerced(self.field(name), self.object.fields[name].scalar, "string")
+
     def _read(self, field: GraphField) -> Expression:
         coordinate = f"{self.object.type_name}.{field.name}"
         if field.name in self.object.policy.hide:
@@ -154,6 +158,12 @@ class Scan:
 
     def raw(self, path: str) -> tuple[Expression, FieldInfo]:
         """Return the value at a source path (`catalog.mapping.PathResolver`)."""
+        if not self._base.access.readable:
+            # The scan has no rows: null says as much, whatever lies behind its references.
+            found = find_path(
+                self.context.graph.catalogs[self._base.connection], self._base.source.name, path
+            )
+            return Bound(None, COLUMN_TYPES[found.type]), found
         *references, last = path.split(".")
         permitted = self._base
         for depth in range(len(references)):
@@ -211,9 +221,6 @@ class _HiddenColumn(Exception):
 
 
 def _readable(permitted: _Permitted, name: str) -> Expression:
-    if not permitted.access.readable:
-        # The scan has no rows: null says as much, and names no column.
-        return Bound(None, COLUMN_TYPES[permitted.source.by_name[name].type])
     reason = permitted.access.hidden.get(name)
     if reason is not None:
         raise _HiddenColumn(permitted.connection, reason)

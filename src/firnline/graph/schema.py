@@ -85,7 +85,6 @@ class TenantSchema(strawberry.Schema):
         )
         self._schema._strawberry_schema = self  # type: ignore[attr-defined]
 
-
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         """Leave logging to respond: a caller's mistake is no incident of the gateway."""
 
