@@ -226,7 +226,7 @@ class Helpdesk:
         return found
 
     async def _every_organization(self) -> list[Record]:
-        """Return all organizations: the list knows no filter by a field. Pages run together."""
+        """Return all organizations, pages together: whether search finds custom fields is open."""
         first = await self._page_of_organizations(1)
         pages = range(2, -(-first["count"] // _SEARCH_PAGE) + 1)
         rest = await asyncio.gather(*(self._page_of_organizations(number) for number in pages))

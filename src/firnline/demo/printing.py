@@ -17,12 +17,12 @@ from rich.padding import Padding
 from rich.table import Table
 
 from firnline.demo.comparing import LIVE_DEADLINE_S, Compared
-from firnline.demo.question import QUESTION, Asked
+from firnline.demo.question import QUESTION, WARM_RUNS, Asked
 from firnline.demo.stage import DemoPlan, Stage
 from firnline.graph.respond import Answer
 from firnline.spec.model import TenantSpec
 
-_DEALS_SHOWN = 4
+_DEALS_SHOWN = 3
 Deal = Mapping[str, Any]
 
 
@@ -79,16 +79,11 @@ def answers(console: Console, spec: TenantSpec, asked: Mapping[str, Asked]) -> N
         console.print(_answer_table(spec, chair, one, seen_by_rep))
         if len(one.deals) > _DEALS_SHOWN:
             console.print(f"[dim]  ... and {len(one.deals) - _DEALS_SHOWN} more[/]")
-    own = [deal for deal in boss.deals if deal["name"] not in names]
+    own = sum(deal["name"] not in names for deal in boss.deals)
     console.print(
-        f"The manager gets {len(boss.deals)} deals, the rep {len(rep.deals)};"
-        f" {len(own)} of the manager's (*) are not in the rep's answer: other people's deals, or"
-        " tickets of groups that the rep is not in."
+        f"[bold]*[/] {own} of the manager's {len(boss.deals)} are not in the rep's answer: deals of"
+        " others, or accounts of whose tickets the rep may see ten or fewer."
     )
-    notes = [note for one in asked.values() for note in one.answer.extensions.get("access", ())]
-    if not notes:
-        console.print("[dim]No field of this question is masked for either of them.[/]")
-    _notes(console, notes)
 
 
 def _answer_table(
@@ -99,13 +94,17 @@ def _answer_table(
         f" {len(asked.deals)} deals in [bold]{asked.cached_ms:.0f} ms[/]"
     )
     table = Table(
-        title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title=title,
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        expand=True,
     )
     table.add_column("deal\naccount, segment", ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column("stage\nowner", no_wrap=True, overflow="ellipsis", max_width=18)
-    table.add_column("amount\ncloses", justify="right", no_wrap=True)
-    table.add_column("open\ntickets", justify="right", no_wrap=True, min_width=7)
-    table.add_column("overdue\ninvoices", justify="right", no_wrap=True)
+    table.add_column("stage\nowner", no_wrap=True, overflow="ellipsis", width=14)
+    for heading, width in (("amount\ncloses", 10), ("open\ntickets", 7), ("overdue\ninvoices", 8)):
+        table.add_column(heading, justify="right", no_wrap=True, width=width)
     for deal in asked.deals[:_DEALS_SHOWN]:
         table.add_row(
             *_cells(
@@ -138,19 +137,24 @@ def _amount(text: str | None) -> str:
 def times(console: Console, tenants: Mapping[str, Mapping[str, Compared]]) -> None:
     """Print the times of the cache beside those of live calls."""
     table = Table(
-        title="[bold]The same question, from the cache and by live calls as the same person[/]",
+        title="[bold]The same question: cached, and by live calls as that person[/]",
         title_justify="left",
         title_style="",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("tenant, person")
+    table.add_column("tenant, person", no_wrap=True)
     for name in ("first", "then", "live", "calls", "ratio", "same answer"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for tenant, people in tenants.items():
         for chair, one in people.items():
             table.add_row(f"{tenant} {chair}", *_time_cells(one))
     console.print()
     console.print(table)
+    console.print(
+        f"[dim]then: median of {WARM_RUNS} more. live: tokens at hand, calls batched and made at"
+        " the same time where the APIs allow.[/]"
+    )
     if any(one.equal is False for people in tenants.values() for one in people.values()):
         console.print("[bold red]The live answers differ from the cached ones.[/]")
 
@@ -168,21 +172,38 @@ def _time_cells(one: Compared) -> Sequence[str]:
     )
 
 
-def masked(console: Console, chair: str, answers: Mapping[str, Answer]) -> None:
-    """Print what somebody with fewer rights does not get at each tenant, and why."""
+def masked(
+    console: Console,
+    asked: Mapping[str, Mapping[str, Asked]],
+    chair: str,
+    answers: Mapping[str, Answer],
+) -> None:
+    """Print what was masked for those who asked, and for somebody with fewer rights, and why."""
     console.print()
-    console.print(f"[bold]What a {chair} does not get[/], who asks for amounts and invoices:")
-    told: dict[str, list[str]] = {}
-    for tenant, answer in answers.items():
-        for note in answer.extensions.get("access", ()):
-            told.setdefault(_note(note), []).append(tenant)
-    for note, tenants in told.items():
-        console.print(Padding(f"{note} [dim]({', '.join(tenants)})[/]", (0, 0, 0, 2)))
+    notes = {
+        tenant: [note for one in people.values() for note in _access(one.answer)]
+        for tenant, people in asked.items()
+    }
+    console.print("[bold]Masked[/] for rep and manager in this question:", end=" ")
+    console.print("nothing." if not any(notes.values()) else "")
+    _told(console, notes)
+    console.print(f"[bold]Masked[/] for a {chair} who asks for amounts and invoices:")
+    _told(console, {tenant: _access(answer) for tenant, answer in answers.items()})
 
 
-def _notes(console: Console, notes: Sequence[Mapping[str, Any]]) -> None:
-    for note in dict.fromkeys(_note(note) for note in notes):
-        console.print(Padding(note, (0, 0, 0, 2)))
+def _access(answer: Answer) -> Sequence[Mapping[str, Any]]:
+    notes: Sequence[Mapping[str, Any]] = answer.extensions.get("access", ())
+    return notes
+
+
+def _told(console: Console, notes: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Print each note once, with the tenants that it holds for."""
+    tenants: dict[str, list[str]] = {}
+    for tenant, found in notes.items():
+        for note in dict.fromkeys(_note(each) for each in found):
+            tenants.setdefault(note, []).append(tenant)
+    for note, where in tenants.items():
+        console.print(Padding(f"{note} [dim]({', '.join(where)})[/]", (0, 0, 0, 2)))
 
 
 def _note(note: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ class _Line:
         if not under_way:
             return ""
         largest = max(under_way, key=lambda one: one.rows)
-        return f"{largest.object}, page {largest.pages}"
+        return f"{largest.object}, page {largest.pages + 1}"
 
 
 class Bars:

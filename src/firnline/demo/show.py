@@ -67,7 +67,9 @@ async def show(stage: Stage, console: Console) -> dict[str, Any]:
     console.print(f"[dim]Answered {answered_s:.0f} s after the start.[/]")
     shown = await _shown(stage, console, asked, end)
     printing.times(console, {tenant: one.people for tenant, one in shown.items()})
-    printing.masked(console, _MASKED_CHAIR, {name: one.masked for name, one in shown.items()})
+    printing.masked(
+        console, asked, _MASKED_CHAIR, {name: one.masked for name, one in shown.items()}
+    )
     printing.published(console, {name: one.operation_id for name, one in shown.items()})
     return {
         "tenants": {tenant: one.as_dict() for tenant, one in shown.items()},
