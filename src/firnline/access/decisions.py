@@ -45,7 +45,7 @@ class Decisions:
             connection=connection,
             catalog=self.catalogs[connection],
             columns=self.columns[connection],
-            stored=frozenset(self.stored.get(connection, {})),
+            stored=self.stored.get(connection, {}),
             prefix=f"{alias}_r",
         )
         return filters.condition(access.rows, name, alias)

@@ -50,19 +50,21 @@ class RowRuleError(FirnlineError):
 class RowFilters:
     """Compiles the rules of one connection.
 
-    `columns` maps object -> field -> storage column. `stored` are the objects that the cache
-    holds: a rule that leans on an object never synced grants nothing.
+    `columns` maps object -> field -> storage column. `stored` maps the objects that the cache holds
+    to their fields there: a rule that leans on anything never synced grants nothing.
     """
 
     connection: str
     catalog: Catalog
     columns: Mapping[str, Mapping[str, str]]
-    stored: frozenset[str]
+    stored: Mapping[str, frozenset[str]]
     prefix: str = "r"
     _aliases: Iterator[int] = field(default_factory=count)
 
     def condition(self, rule: RowRule, object_name: str, alias: str) -> Expression:
         """Return the condition on `alias`, a scan of `object_name`, under which a row is seen."""
+        if not self._is_stored(rule, object_name):
+            return FALSE
         match rule:
             case Everything():
                 return TRUE
@@ -84,6 +86,23 @@ class RowFilters:
             case ViaChild(child, field_name, inner):
                 own_key = self._column(alias, object_name, self._object(object_name).key)
                 return self._in(own_key, child, field_name, inner)
+
+    def _is_stored(self, rule: RowRule, object_name: str) -> bool:
+        """Say whether the cache holds the fields that `rule` itself reads."""
+        match rule:
+            case FieldIn(field_name, _) | FieldIsNull(field_name) | Via(field_name, _, _):
+                return self._holds(object_name, field_name)
+            case ViaChild(child, field_name, _):
+                return self._holds(child, field_name)
+            case Listed():
+                own = rule.match or self._object(object_name).key
+                return self._holds(object_name, own) and self._holds(rule.object, rule.key_field)
+            case _:
+                return True
+
+    def _holds(self, object_name: str, field_name: str) -> bool:
+        self._column("", object_name, field_name)  # a name that nobody knows is a broken rule
+        return field_name in self.stored.get(object_name, ())
 
     def _listed(self, rule: Listed, object_name: str, alias: str) -> Expression:
         own = rule.match or self._object(object_name).key

@@ -7,7 +7,7 @@ expressions. Comparison with null is never true, as in SQL; `isNull` asks for it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -17,6 +17,7 @@ from firnline.catalog.relative_time import is_relative, resolve
 from firnline.errors import UsageError
 
 LIST_MAX = 500
+_DECIMAL_LIMIT = Decimal(10) ** 29  # of DECIMAL(38,9)
 
 _SIMPLE: Mapping[str, Operator] = {
     "eq": "eq",
@@ -143,19 +144,41 @@ def _native(value: Any, scalar: ScalarName, now: datetime) -> Any:
             case "timestamp":
                 return _timestamp(value, now)
             case "decimal":
-                return str(Decimal(str(value)))
+                return _decimal(value)
             case "int" | "long":
-                return int(value)
+                return _whole(value, bits=32 if scalar == "int" else 64)
             case "float":
                 return float(value)
             case "bool":
                 return _boolean(value)
+            case "time":
+                return time.fromisoformat(str(value)).replace(tzinfo=None).isoformat()
             case _:
-                return str(value)
+                return _text(value)
     except (ValueError, InvalidOperation, OverflowError) as error:
         raise ConditionError(
             f"{value!r} is not a {scalar}", hint=str(error) if "relative" in str(error) else ""
         ) from error
+
+
+def _decimal(value: Any) -> str:
+    found = Decimal(str(value))
+    if not found.is_finite() or abs(found) >= _DECIMAL_LIMIT or abs(found.adjusted()) > 40:
+        raise ValueError(f"{value!r} is out of range")
+    return f"{found:f}"
+
+
+def _whole(value: Any, *, bits: int) -> int:
+    found = int(value)
+    if not -(2 ** (bits - 1)) <= found < 2 ** (bits - 1):
+        raise ValueError(f"{value!r} is out of range")
+    return found
+
+
+def _text(value: Any) -> str:
+    found = str(value)
+    found.encode()  # half a surrogate pair is no text; UnicodeEncodeError is a ValueError
+    return found
 
 
 def _boolean(value: Any) -> bool:

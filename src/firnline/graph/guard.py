@@ -6,7 +6,7 @@ expanded selections are counted with memory of each fragment, never by expanding
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphql import (
@@ -44,7 +44,6 @@ class DocumentLimits:
     merged_key_max: int = 20  # at one place of the answer, fragments expanded
     spreads_max: int = 60
     directives_max: int = 100
-    introspection_depth_max: int = 18
     root_fields_max: int = 20
 
 
@@ -52,6 +51,13 @@ class DocumentError(FirnlineError):
     """The document is not GraphQL."""
 
     code = "document_invalid"
+    status = 400
+
+
+class VariablesError(FirnlineError):
+    """The variables cannot be looked at."""
+
+    code = "variables_invalid"
     status = 400
 
 
@@ -86,15 +92,44 @@ def guarded(text: str, limits: DocumentLimits) -> DocumentNode:
     return document
 
 
+def guard_variables(variables: object, limits: DocumentLimits) -> None:
+    """Raise VariablesError when variables nest too deeply to walk, or hold text that is none."""
+    level: list[object] = [variables]
+    for _ in range(limits.depth_max * 4):
+        if any(isinstance(each, str) and not _is_unicode(each) for each in level):
+            raise VariablesError(
+                "a variable holds half of a surrogate pair", hint="Send well-formed Unicode."
+            )
+        level = [inner for each in level for inner in _members(each)]
+        if not level:
+            return
+    raise VariablesError(
+        f"the variables nest deeper than {limits.depth_max * 4} levels",
+        hint="Flatten the filter, or split the operation.",
+    )
+
+
+def _members(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return (*value.keys(), *value.values())
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _check_tokens(text: str, limits: DocumentLimits) -> None:
     # The parser recurses per bracket: refuse before it can run out of stack. Only the lexer knows
     # which brackets stand in strings and comments. Lists and input objects nest, too, so the bound
     # is wider than the depth of selections.
     allowed = limits.depth_max * 4
     lexer = Lexer(Source(text))
-    depth = 0
+    depth = directives = spreads = 0
     for count in range(limits.tokens_max + 1):
         kind = lexer.advance().kind
+        directives += kind is TokenKind.AT
+        spreads += kind is TokenKind.SPREAD
         if kind in _OPENING:
             depth += 1
         elif kind in _CLOSING:
@@ -103,6 +138,12 @@ def _check_tokens(text: str, limits: DocumentLimits) -> None:
             return
         if depth > allowed:
             raise DocumentTooLargeError("levels of nesting", f"more than {allowed}", allowed)
+        if directives > limits.directives_max:
+            limit = limits.directives_max
+            raise DocumentTooLargeError("directives", f"more than {limit}", limit)
+        if spreads > limits.spreads_max:
+            limit = limits.spreads_max
+            raise DocumentTooLargeError("fragments", f"more than {limit}", limit)
         if count == limits.tokens_max:
             limit = limits.tokens_max
             raise DocumentTooLargeError("tokens", f"more than {limit}", limit)
@@ -144,16 +185,16 @@ class _Counter:
             raise DocumentTooLargeError("selections in fragments", total, limit)
         for operation in self._operations:
             size = self._set(operation.selection_set)
-            roots = len(operation.selection_set.selections)
-            if roots > self._limits.root_fields_max:
-                limit = self._limits.root_fields_max
-                raise DocumentTooLargeError("root selections", roots, limit)
             if size.depth > self._limits.depth_max:
                 limit = self._limits.depth_max
                 raise DocumentTooLargeError("levels of depth", size.depth, limit)
             if size.selections > self._limits.selections_max:
                 limit = self._limits.selections_max
                 raise DocumentTooLargeError("expanded selections", size.selections, limit)
+            roots = sum(1 for _ in self._expanded(operation.selection_set))
+            if roots > self._limits.root_fields_max:
+                limit = self._limits.root_fields_max
+                raise DocumentTooLargeError("root fields", roots, limit)
 
     def _check_merging(self, sets: Sequence[SelectionSetNode]) -> None:
         """Refuse many fields at one place of the answer: validation compares each pair of them.

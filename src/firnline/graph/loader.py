@@ -7,13 +7,14 @@ runs in a worker thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
 from firnline.cache.query import Select
 from firnline.cache.render import render
+from firnline.errors import UsageError
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.plan import (
     PARENT,
@@ -27,6 +28,20 @@ from firnline.graph.plan import (
 )
 
 KEYS_PER_STATEMENT_MAX = 10_000
+STATEMENTS_MAX = 200  # of one operation
+RECORDS_MAX = 100_000  # in one answer
+
+
+class OperationTooCostlyError(UsageError):
+    """The operation is small, but what it asks for is not."""
+
+    code = "operation_too_costly"
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(
+            f"the operation needs more than {limit} {what}",
+            hint="Ask for smaller pages, fewer levels of lists or fewer fields at once.",
+        )
 
 
 class Fetch(Protocol):
@@ -60,6 +75,7 @@ class Loader:
     fetch: Fetch
     seal: CursorSeal
     statements: list[tuple[str, int]]
+    _weights: dict[int, tuple[Any, int]] = field(default_factory=dict)  # id -> value, its records
 
     def record(self, plan: RecordPlan) -> Any:
         """Return the record that a key names, None when there is none to see."""
@@ -74,6 +90,8 @@ class Loader:
         return self._connections(plan, {"": rows}, {"": totals})[""]
 
     def _rows(self, select: Select) -> Rows:
+        if len(self.statements) >= STATEMENTS_MAX:
+            raise OperationTooCostlyError("statements", STATEMENTS_MAX)
         sql, parameters = render(select)
         table = self.fetch(sql, parameters)
         self.statements.append((sql, table.num_rows))
@@ -88,7 +106,23 @@ class Loader:
         columns = [self._column(entry, rows) for entry in selection.entries]
         if not columns:  # @skip left nothing of the selection: the records still count
             return [{} for _ in range(rows.count)]
-        return [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)]
+        records = [dict(zip(keys, values, strict=True)) for values in zip(*columns, strict=True)]
+        if _has_children(selection):
+            for record in records:
+                related = (record[entry.key] for entry in selection.entries if _is_child(entry))
+                self._weighs(record, 1 + sum(map(self._weight, related)))
+        return records
+
+    def _weighs(self, value: Any, weight: int) -> None:
+        # Records that several parents lead to are one value here but many in the answer: unless
+        # they are counted, a few levels of lists make a small operation's answer explode.
+        if weight > RECORDS_MAX:
+            raise OperationTooCostlyError("records", RECORDS_MAX)
+        self._weights[id(value)] = (value, weight)  # kept, so that its id stays its own
+
+    def _weight(self, value: Any) -> int:
+        found = self._weights.get(id(value))
+        return 1 if found is None else found[1]
 
     def _column(self, entry: Leaf | Child, rows: Rows) -> list[Any]:
         if isinstance(entry, Child):
@@ -152,12 +186,16 @@ class Loader:
         cursors = self._cursors(plan, kept)
         for part in plan.parts:
             values = self._part(part, plan, kept, cursors)
+            is_nested = any(map(_has_children, part.selections))
             for parent, (start, end) in bounds.items():
-                answers[parent][part.key] = (
-                    values[start:end]
-                    if values is not None
-                    else _single(part, plan, totals.get(parent), cursors[start:end], more[parent])
-                )
+                answer = answers[parent]
+                if values is None:
+                    page = cursors[start:end]
+                    answer[part.key] = _single(part, plan, totals.get(parent), page, more[parent])
+                    continue
+                answer[part.key] = values[start:end]
+                held = sum(map(self._weight, answer[part.key])) if is_nested else end - start
+                self._weighs(answer, self._weight(answer) + held)
         return answers
 
     def _cursors(self, plan: ListPlan, rows: Rows) -> list[str]:
@@ -179,7 +217,7 @@ class Loader:
         if not rows.count:
             return []
         nodes = {key: self._records(selection, rows) for key, selection in part.node_keys}
-        return [
+        edges = [
             {
                 key: nodes[key][position]
                 if key in nodes
@@ -190,6 +228,18 @@ class Loader:
             }
             for position in range(rows.count)
         ]
+        if any(map(_has_children, part.selections)):
+            for edge in edges:
+                self._weighs(edge, sum(self._weight(edge[key]) for key in nodes))
+        return edges
+
+
+def _is_child(entry: Leaf | Child) -> bool:
+    return isinstance(entry, Child)
+
+
+def _has_children(selection: RecordSelection) -> bool:
+    return any(map(_is_child, selection.entries))
 
 
 def _grouped(rows: Rows) -> dict[str, Rows]:

@@ -187,6 +187,12 @@ class Part:
     column: str = ""
     type_name: str = ""
 
+    @property
+    def selections(self) -> list[RecordSelection]:
+        """Return what is asked of each record, once per place where records stand."""
+        own = [self.selection] if self.selection else []
+        return own + [selection for _, selection in self.node_keys]
+
 
 @dataclass(slots=True)
 class ListPlan:

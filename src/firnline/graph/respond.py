@@ -23,7 +23,7 @@ from firnline.cache.database import Snapshot, TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError, UsageError
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.guard import DocumentLimits, guarded
+from firnline.graph.guard import DocumentLimits, guard_variables, guarded
 from firnline.graph.loader import Loader
 from firnline.graph.operations import OperationStore, UnknownOperationError
 from firnline.graph.plan import Planner
@@ -106,6 +106,7 @@ class Responder:
         graph = await self._graphs.graph(principal.tenant)
         text = await self._text(principal, question)
         guarded(text, self._limits)
+        guard_variables(question.variables, self._limits)
         schema = self._graphs.schema(graph)
         database = await self._databases(principal.tenant)
         # Before the snapshot: a sync between the two may make the data younger than what we say of

@@ -24,7 +24,7 @@ from firnline.cache.query import (
     all_of,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, coerced
-from firnline.catalog.mapping import conditions, find_path, mapped
+from firnline.catalog.mapping import conditions, mapped
 from firnline.catalog.model import FieldInfo, ObjectInfo
 from firnline.errors import FirnlineError
 from firnline.graph.request import AccessNote, GraphContext
@@ -128,17 +128,29 @@ class Scan:
         self._joined: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
         self._fields: dict[str, Expression] = {}
 
-    @property
-    def denied(self) -> AccessNote | None:
+        self.denied = self._denial()
+
+    def _denial(self) -> AccessNote | None:
         """Return why nothing of this object is readable, None when something is."""
-        if self._base.access.readable:
-            return None
-        return AccessNote(
-            self.object.type_name, "denied", self._base.access.reason, self.object.connection
-        )
+        type_name = self.object.type_name
+        if not self._base.access.readable:
+            return AccessNote(type_name, "denied", self._base.access.reason, self.object.connection)
+        key = self.object.fields[self.object.key]
+        try:
+            self._fields[key.name] = self._read(key)
+        except MaskedFieldError as masked:
+            # Without its key a record can be neither told apart nor paged over.
+            reason = f"needs {masked.note.coordinate}: {masked.note.reason}"
+            return AccessNote(type_name, "denied", reason, masked.note.source)
+        return None
 
     def field(self, name: str) -> Expression:
-        """Return a field as an expression of its type; raises MaskedFieldError."""
+        """Return a field as an expression of its type; raises MaskedFieldError.
+
+        Of an object that may not be read every field is null: the scan has no rows.
+        """
+        if self.denied is not None:
+            return Bound(None, COLUMN_TYPES[self.object.fields[name].scalar])
         if name not in self._fields:
             self._fields[name] = self._read(self.object.fields[name])
         return self._fields[name]
@@ -158,12 +170,6 @@ class Scan:
 
     def raw(self, path: str) -> tuple[Expression, FieldInfo]:
         """Return the value at a source path (`catalog.mapping.PathResolver`)."""
-        if not self._base.access.readable:
-            # The scan has no rows: null says as much, whatever lies behind its references.
-            found = find_path(
-                self.context.graph.catalogs[self._base.connection], self._base.source.name, path
-            )
-            return Bound(None, COLUMN_TYPES[found.type]), found
         *references, last = path.split(".")
         permitted = self._base
         for depth in range(len(references)):
@@ -201,7 +207,7 @@ class Scan:
 
     def _belongs(self) -> Expression:
         """Return the condition of the mapping under which a source record counts at all."""
-        if not self._base.access.readable:
+        if self.denied is not None:
             return FALSE
         try:
             return conditions(self.object.where, self, self.context.now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,6 +25,14 @@ from firnline.spec.effective import (
 from firnline.spec.model import FieldMapping, FromField, ObjectPolicy, ObjectSpec, Project
 
 _LEGAL = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
+_FILTER_WORDS = frozenset({"and", "or", "not"})
+_FUNCTIONS = ("Sum", "Avg", "Min", "Max", "Aggregate")
+# Types that stand beside an object's own, and the field that gives one record of it.
+_BESIDE = (
+    *("Where", "ListWhere", "OrderBy", "Connection", "Edge", "_by_key"),
+    *_FUNCTIONS,
+    *(f"{function}Where" for function in _FUNCTIONS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,28 @@ def graphql_name(name: str) -> str:
     return escaped if re.match(r"(?!__)[_A-Za-z]", escaped) else f"_x_{escaped}"
 
 
+def field_name(name: str) -> str:
+    """Return the GraphQL name of a vendor's field or relation.
+
+    `and`, `or` and `not` belong to filters: such fields get `_x_` at their end, which no other name
+    ends in.
+    """
+    legal = graphql_name(name)
+    return f"{legal}_x_" if legal in _FILTER_WORDS else legal
+
+
+def object_names(names: Iterable[str]) -> Mapping[str, str]:
+    """Return the GraphQL name of each of a connection's objects, by the vendor's name.
+
+    An object named like something that stands beside another one (`dealWhere`, `deal_by_key`) gets
+    `_x_` at its end.
+    """
+    legal = {name: graphql_name(name) for name in names}
+    taken = set(legal.values())
+    beside = {f"{name}{suffix}" for name in taken for suffix in _BESIDE}
+    return {name: f"{own}_x_" if own in beside else own for name, own in legal.items()}
+
+
 def _builder_face(
     project: Project,
     tenant: str,
@@ -208,18 +238,19 @@ def _provider_face(
             for found in catalog.objects
             if found.exposed and _is_mirrored(policy_for(policies, found.name))
         }
-        relations = _provider_relations(connection, exposed)
+        names = object_names(exposed)
+        relations = _provider_relations(connection, exposed, names)
         for name, source in exposed.items():
             yield GraphObject(
-                type_name=_provider_type(connection, name),
-                list_name=graphql_name(name),
-                one_name=f"{graphql_name(name)}_by_key",
+                type_name=_provider_type(connection, names[name]),
+                list_name=names[name],
+                one_name=f"{names[name]}_by_key",
                 namespace=graphql_name(connection),
                 connection=connection,
                 source=source,
                 where={},
-                key=graphql_name(source.key),
-                fields={graphql_name(each.name): _provider_field(each) for each in source.fields},
+                key=field_name(source.key),
+                fields={field_name(each.name): _provider_field(each) for each in source.fields},
                 relations=relations[name],
                 policy=policy_for(policies, name) or ObjectPolicy(),
                 description=source.description or source.label,
@@ -229,7 +260,7 @@ def _provider_face(
 def _provider_field(source: FieldInfo) -> GraphField:
     note = f" ({source.source_type})" if source.source_type else ""
     return GraphField(
-        name=graphql_name(source.name),
+        name=field_name(source.name),
         scalar=source.type,
         mapping=FromField.model_construct(from_=source.name, values={}, otherwise=None),
         description=f"{source.description or source.label or source.name}{note}",
@@ -237,12 +268,12 @@ def _provider_field(source: FieldInfo) -> GraphField:
 
 
 def _provider_relations(
-    connection: str, exposed: Mapping[str, ObjectInfo]
+    connection: str, exposed: Mapping[str, ObjectInfo], names: Mapping[str, str]
 ) -> Mapping[str, Mapping[str, GraphRelation]]:
     found: dict[str, dict[str, GraphRelation]] = {name: {} for name in exposed}
 
     def add(owner: str, relation: GraphRelation) -> None:
-        taken = {graphql_name(each.name) for each in exposed[owner].fields} | set(found[owner])
+        taken = {field_name(each.name) for each in exposed[owner].fields} | set(found[owner])
         if relation.name not in taken:
             found[owner][relation.name] = relation
 
@@ -254,20 +285,20 @@ def _provider_relations(
             for target in targets:
                 assert each.reference is not None
                 base = each.reference.relation
-                way = graphql_name(base if len(each.reference.targets) == 1 else f"{base}_{target}")
-                key = graphql_name(exposed[target].key)
-                own = graphql_name(each.name)
-                there = _provider_type(connection, target)
+                way = field_name(base if len(each.reference.targets) == 1 else f"{base}_{target}")
+                key = field_name(exposed[target].key)
+                own = field_name(each.name)
+                there = _provider_type(connection, names[target])
                 add(name, GraphRelation(way, there, False, own, key, f"By {each.name}"))
                 if each.reference.inverse:
-                    back = graphql_name(each.reference.inverse)
-                    here = _provider_type(connection, name)
+                    back = field_name(each.reference.inverse)
+                    here = _provider_type(connection, names[name])
                     add(target, GraphRelation(back, here, True, key, own, f"By {name}.{each.name}"))
     return found
 
 
-def _provider_type(connection: str, object_name: str) -> str:
-    return f"{connection[0].upper()}{connection[1:]}_{graphql_name(object_name)}"
+def _provider_type(connection: str, name: str) -> str:
+    return f"{connection[0].upper()}{connection[1:]}_{name}"
 
 
 def _is_mirrored(policy: ObjectPolicy | None) -> bool:
