@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,15 +125,19 @@ def test_names_are_the_house_s() -> None:
     assert not set(wrong) - allowed
 
 
-def test_every_error_code_is_unique_and_documented() -> None:
-    from firnline.cli.error_docs import page
-    from firnline.errors import error_tree
+def test_error_page_is_current() -> None:
+    # In a process of its own: the tests define errors, too.
+    environment = {k: v for k, v in os.environ.items() if k != "FIRNLINE_CONNECTORS"}
+    command = [sys.executable, "-m", "firnline.cli.error_docs", "--check"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
 
-    documented = page()
-    assert (ROOT / "docs" / "errors.md").read_text("utf-8") == documented
-    for error in error_tree():
-        assert re.fullmatch(r"[a-z][a-z0-9_]*", error.code), error
-        assert f"`{error.code}`" in documented
+
+def test_error_codes_are_words() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    codes = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(codes) == len(set(codes)) > 50
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", code) for code in codes)
 
 
 def test_lock_names_no_registry_and_keeps_the_floors() -> None:
