@@ -66,6 +66,18 @@ COLUMN_TYPES: Mapping[ScalarName, str] = {
 }
 
 
+_FORMS: Mapping[ScalarName, str] = {
+    "date": "Write 2026-12-31, or a relative form such as today+30d.",
+    "timestamp": "Write 2026-12-31T09:00:00Z, or a relative form such as now-90d.",
+    "time": "Write 09:30:00.",
+    "decimal": "Write a number below 10^29 such as 1250.00.",
+    "int": "Write a whole number of 32 bits.",
+    "long": "Write a whole number of 64 bits.",
+    "float": "Write a number such as 0.5.",
+    "bool": "Write true or false.",
+}
+
+
 class ConditionError(UsageError):
     """An operator does not fit the field's type, or its value cannot be read as that type."""
 
@@ -156,9 +168,8 @@ def _native(value: Any, scalar: ScalarName, now: datetime) -> Any:
             case _:
                 return _text(value)
     except (ValueError, InvalidOperation, OverflowError) as error:
-        raise ConditionError(
-            f"{value!r} is not a {scalar}", hint=str(error) if "relative" in str(error) else ""
-        ) from error
+        hint = str(error) if "relative" in str(error) else _FORMS.get(scalar, "Send text.")
+        raise ConditionError(f"{value!r} is not a {scalar}", hint=hint) from error
 
 
 def _decimal(value: Any) -> str:

@@ -38,6 +38,15 @@ class FilterError(UsageError):
     code = "filter_invalid"
 
 
+class NullFilterError(FilterError):
+    """A filter holds null where it needs a condition."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"{place}: null filters nothing", hint="Leave the key out, or ask for {isNull: true}."
+        )
+
+
 class Filters:
     """Compiles the inputs of one statement."""
 
@@ -76,10 +85,7 @@ class Filters:
 
     def _part(self, scan: Scan, key: str, value: Any, depth: int) -> Expression:
         if value is None:
-            raise FilterError(
-                f"{key}: null filters nothing",
-                hint="Leave the key out, or ask for {isNull: true}.",
-            )
+            raise NullFilterError(key)
         match key:
             case "and":
                 return all_of([self.where(scan, each, depth + 1) for each in value])
@@ -118,7 +124,7 @@ class Filters:
         found = []
         for key in wanted:
             if wanted[key] is None:
-                raise FilterError(f"{relation.name}.{key}: null filters nothing")
+                raise NullFilterError(f"{relation.name}.{key}")
         for key in ("some", "none", "every"):
             if key in wanted:
                 found.append(self._quantified(scan, relation, key, wanted[key], depth))
@@ -157,14 +163,14 @@ class Filters:
         found = []
         for function, operands in wanted.items():
             if operands is None:
-                raise FilterError(f"{relation.name}.aggregate.{function}: null filters nothing")
+                raise NullFilterError(f"{relation.name}.aggregate.{function}")
             if function == "count":
                 count = self._aggregate(scan, relation, restriction, "count", None, depth)
                 found.append(self._operators(count, "int", operands, None))
                 continue
             for name, operators in operands.items():
                 if operators is None:
-                    raise FilterError(f"{function}.{name}: null filters nothing")
+                    raise NullFilterError(f"{function}.{name}")
                 value = self._aggregate(scan, relation, restriction, function, name, depth)
                 field = self._context.graph.objects[relation.target].fields[name]
                 scalar = aggregate_scalar(function, field.scalar)

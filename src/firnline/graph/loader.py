@@ -195,7 +195,8 @@ class Loader:
                     continue
                 answer[part.key] = values[start:end]
                 held = sum(map(self._weight, answer[part.key])) if is_nested else end - start
-                self._weighs(answer, self._weight(answer) + held)
+                known = self._weights.get(id(answer), (answer, 0))[1]  # of an earlier part
+                self._weighs(answer, known + held)
         return answers
 
     def _cursors(self, plan: ListPlan, rows: Rows) -> list[str]:

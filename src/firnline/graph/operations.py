@@ -68,7 +68,7 @@ async def publish(
     DocumentTooLargeError or OperationInvalidError, naming every problem.
     """
     document = guarded(text, limits or DocumentLimits())
-    names = _operation_names(document)
+    names = operation_names(document)
     if len(names) != 1 or not names[0]:
         raise OperationInvalidError(
             f"a published document holds one named operation, this one holds {len(names)}",
@@ -84,7 +84,8 @@ async def publish(
     return await store.publish_operation(tenant, identity, names[0], text, at=now)
 
 
-def _operation_names(document: DocumentNode) -> Sequence[str]:
+def operation_names(document: DocumentNode) -> Sequence[str]:
+    """Return the name of each operation of a document, empty for one without."""
     return [
         node.name.value if node.name else ""
         for node in document.definitions

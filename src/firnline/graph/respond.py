@@ -16,7 +16,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
-from graphql import GraphQLError, GraphQLObjectType, GraphQLResolveInfo, get_named_type
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    get_named_type,
+)
 
 from firnline.access.principal import Principal
 from firnline.cache.database import Snapshot, TenantDatabase
@@ -25,7 +31,7 @@ from firnline.errors import FirnlineError, UsageError
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
 from firnline.graph.loader import Loader
-from firnline.graph.operations import OperationStore, UnknownOperationError
+from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.plan import Planner
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.selection import Selected, Selections
@@ -36,7 +42,7 @@ _ERRORS_MAX = 10
 
 
 class OperationNameError(UsageError):
-    """The document holds several operations and none was chosen."""
+    """No operation, or more than one, is meant."""
 
     code = "operation_name"
 
@@ -105,7 +111,7 @@ class Responder:
         """Answer one question; raises FirnlineError when it cannot be asked at all."""
         graph = await self._graphs.graph(principal.tenant)
         text = await self._text(principal, question)
-        guarded(text, self._limits)
+        _check_operation(guarded(text, self._limits), question.operation_name)
         guard_variables(question.variables, self._limits)
         schema = self._graphs.schema(graph)
         database = await self._databases(principal.tenant)
@@ -148,6 +154,25 @@ class Responder:
         if found is None:
             raise UnknownOperationError(question.document_id)
         return found.text
+
+
+def _check_operation(document: DocumentNode, wanted: str | None) -> None:
+    """Raise OperationNameError unless exactly one operation is meant."""
+    names = operation_names(document)
+    if not names:
+        raise OperationNameError(
+            "the document holds no operation", hint="Write `query { ... }` beside the fragments."
+        )
+    if wanted and wanted not in names:
+        raise OperationNameError(
+            "the document holds no operation of that name",
+            hint="Send one of the document's own names as operationName.",
+        )
+    if not wanted and len(names) > 1:
+        raise OperationNameError(
+            f"the document holds {len(names)} operations and none was chosen",
+            hint="Send operationName.",
+        )
 
 
 class _Session:

@@ -1,0 +1,114 @@
+"""A cursor belongs to one person, tenant and question, and to nobody else."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+
+import pytest
+from tests.graph.world import World, seeded
+
+TEXT = """query ($after: String, $where: DealWhere, $order: [DealOrderBy!], $first: Int = 3) {
+  deals(after: $after, where: $where, orderBy: $order, first: $first) {
+    nodes { id } pageInfo { endCursor hasNextPage } } }"""
+
+
+def end_cursor(world: World, email: str = "all@x.test", **variables: object) -> str:
+    return str(world.data(TEXT, email, variables=variables)["deals"]["pageInfo"]["endCursor"])
+
+
+def test_cursor_goes_on_where_the_page_ended_with_any_page_size(world: World) -> None:
+    after = end_cursor(world)
+    rest = world.data(TEXT, variables={"after": after, "first": 200})["deals"]["nodes"]
+    whole = world.data(TEXT, variables={"first": 200})["deals"]["nodes"]
+    assert whole[3:] == rest
+
+
+def test_cursor_of_another_person_or_tenant_is_refused(world: World) -> None:
+    after = end_cursor(world)
+    assert world.code(TEXT, "crmonly@x.test", variables={"after": after}) == "cursor_invalid"
+    assert world.code(TEXT, variables={"after": after}, tenant="beta") == "cursor_invalid"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"where": {"title": {"eq": "Alp"}}},
+        {"order": [{"title": "ASC"}]},
+        {"order": [{"id": "DESC"}]},
+    ],
+)
+def test_cursor_of_another_question_is_refused(world: World, changes: dict[str, object]) -> None:
+    after = end_cursor(world)
+    assert world.code(TEXT, variables={"after": after, **changes}) == "cursor_invalid"
+
+
+def test_cursor_of_another_field_is_refused(world: World) -> None:
+    after = end_cursor(world)
+    for text in (
+        "query ($after: String) { accounts(after: $after) { nodes { id } } }",
+        "query ($after: String) { crm { deals(after: $after) { nodes { id } } } }",
+        "query ($after: String) { accounts { nodes { deals(after: $after) { totalCount } } } }",
+    ):
+        assert world.code(text, variables={"after": after}) == "cursor_invalid"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["", "x", "====", "not base64!", "日本", "A" * 10, "A" * 16, "A" * 200, "\0", "null", "[1]"],
+)
+def test_text_that_is_no_cursor_is_refused(world: World, broken: str) -> None:
+    assert world.code(TEXT, variables={"after": broken}) == "cursor_invalid"
+
+
+def test_changed_cursor_is_refused_wherever_it_was_changed(world: World) -> None:
+    after = end_cursor(world)
+    raw = base64.urlsafe_b64decode(after + "=" * (-len(after) % 4))
+    for position in range(len(raw)):
+        flipped = bytearray(raw)
+        flipped[position] ^= 1
+        text = base64.urlsafe_b64encode(bytes(flipped)).decode().rstrip("=")
+        assert world.code(TEXT, variables={"after": text}) == "cursor_invalid"
+    for changed in (after[:-4], after + "AAAA", after[:8], f"{after[:9]}!{after[9:]}", f" {after}"):
+        assert world.code(TEXT, variables={"after": changed}) == "cursor_invalid"
+
+
+def test_cursor_shows_no_value_of_the_record(world: World) -> None:
+    after = end_cursor(world, order=[{"title": "DESC"}])
+    raw = base64.urlsafe_b64decode(after + "=" * (-len(after) % 4))
+    assert b"d0" not in raw
+    assert after != end_cursor(world, order=[{"title": "DESC"}])  # a nonce of its own each time
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC", "ASC_NULLS_FIRST", "DESC_NULLS_FIRST"])
+@pytest.mark.parametrize("size", [1, 4])
+def test_equal_stamps_microseconds_and_nulls_never_skip_or_repeat(
+    own_world: World, direction: str, size: int
+) -> None:
+    rows = seeded()
+    base = datetime(2026, 1, 1, 9, 30, 0, 999_998)
+    stamps = [base, base, None, base.replace(microsecond=999_999), None, base.replace(second=1)] * 2
+    deals = [
+        {**rows["crm", "deals"][0], "id": f"e{n}", "stage": "1", "updated": stamp}
+        for n, stamp in enumerate(stamps)
+    ]
+    own_world.fill({**rows, ("crm", "deals"): deals})
+    order = [{"updatedAt": direction}]
+    whole = own_world.data(TEXT, variables={"order": order, "first": 200})["deals"]["nodes"]
+    assert len(whole) == len(deals)
+
+    paged, after = [], None
+    for _ in range(len(deals) + 1):
+        given = {"order": order, "first": size, "after": after}
+        page = own_world.data(TEXT, variables=given)["deals"]
+        paged += page["nodes"]
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+
+    assert paged == whole
+
+
+def test_page_size_outside_its_bounds_is_refused(world: World) -> None:
+    for first in (-1, 201, 2**31 - 1):
+        assert world.code(TEXT, variables={"first": first}) == "page_size"
