@@ -146,6 +146,7 @@ def plot_bars(
     axes.set_xscale("log")
     low, high = _span(series)
     axes.set_xlim(low, high)
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set_xlabel(axis)

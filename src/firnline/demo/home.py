@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from firnline.errors import UsageError
@@ -35,19 +35,20 @@ def demo_home(home: Path, *, keep: bool) -> Iterator[Path]:
             f"{home} holds something that no demo made",
             hint="Name an empty directory with --home, or one that does not exist yet.",
         )
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        home.chmod(0o700)
-        with mark.open("a") as held:
+    with ExitStack() as stack:
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            home.chmod(0o700)
+            held = stack.enter_context(mark.open("a"))
             _lock(held.fileno(), home)
             if not keep:
                 _clear(home, mark)
-            yield home
-    except OSError as error:
-        raise DemoHomeError(
-            f"{home} cannot be used: {error.strerror}",
-            hint="Name a directory that you may write to with --home.",
-        ) from error
+        except OSError as error:
+            raise DemoHomeError(
+                f"{home} cannot be used: {error.strerror}",
+                hint="Name a directory that you may write to with --home.",
+            ) from error
+        yield home
 
 
 def _lock(descriptor: int, home: Path) -> None:
