@@ -14,8 +14,9 @@ from pathlib import Path
 from firnline.access.principal import Principal
 from firnline.cache.database import TenantDatabase
 from firnline.cache.opening import NoDataYetError
-from firnline.clock import Clock, SystemClock
 from firnline.catalog.discovery import DiscoveryReport, discover_tenant
+from firnline.catalog.mapping import MappingError, mapping_problems
+from firnline.clock import Clock, SystemClock
 from firnline.connections.channel import Channel
 from firnline.connections.service import Connections
 from firnline.connections.vault import Vault
@@ -26,7 +27,7 @@ from firnline.graph.respond import Answer, Question, Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
 from firnline.settings import Settings
-from firnline.spec.effective import effective_sync
+from firnline.spec.effective import effective_mappings, effective_sync
 from firnline.spec.load import load_project
 from firnline.spec.model import Project, TenantSpec
 from firnline.state.rows import OperationRow
@@ -151,6 +152,15 @@ class App:
         channels = await self.channels(tenant, names)
         return await discover_tenant(tenant, channels=channels, state=self.state, clock=self.clock)
 
+    async def mapping_problems(self, tenant: str) -> Sequence[MappingError]:
+        """Return what the tenant's mappings name that its catalogs do not have."""
+        self.tenant(tenant)
+        known = {
+            name: await self.state.catalog(tenant, name) for name in self.tenant(tenant).connections
+        }
+        catalogs = {name: found[1] for name, found in known.items() if found is not None}
+        return mapping_problems(effective_mappings(self.project, tenant), catalogs)
+
     async def sync(
         self,
         tenant: str,
@@ -218,4 +228,3 @@ async def opened(
             yield app
         finally:
             await app.close()
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from firnline.catalog.diff import CatalogDiff, ObjectDiff, Retyped
 from firnline.catalog.discovery import Discovered, DiscoveryReport
+from firnline.catalog.mapping import MappingError
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo
 from firnline.errors import UsageError
 from firnline.sync.normalize import Quarantined
@@ -29,7 +31,11 @@ class FakeApp:
 
     def __init__(self, report: Any) -> None:
         self.report = report
+        self.problems: list[MappingError] = []
         self.asked: dict[str, Any] = {}
+
+    async def mapping_problems(self, _tenant: str) -> list[MappingError]:
+        return self.problems
 
     async def sync(
         self, tenant: str, names: Sequence[str], *, on_progress: Any, **asked: Any
@@ -90,6 +96,18 @@ def test_sync_ends_with_exit_code_1_and_the_next_step_when_an_object_failed(
     assert "failed" in result.stdout
     assert "[read_refused] crm.Deal: no access to [bold]Deal" in result.stderr
     assert "Give it access." in result.stderr
+
+
+def test_sync_says_once_what_many_objects_failed_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = Trouble("provider_unreachable", "no answer", "Try again.")
+    report = sync_report(trouble=trouble)
+    objects = tuple(ObjectReport("crm", f"Object{n}", trouble=trouble) for n in range(9))
+
+    result, _ = invoke(monkeypatch, "sync", replace(report, objects=objects))
+
+    assert result.exit_code == 1
+    assert result.stderr.count("no answer") == 1
+    assert "crm.Object0, crm.Object1, crm.Object2 and 6 more" in result.stderr
 
 
 def test_sync_tells_of_held_deletions_and_quarantined_values(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,21 +32,24 @@ def discover(
 ) -> None:
     """List what the tenant's systems hold, store it, and say what changed since last time.
 
-    Exit code 1 when a system could not be read; it keeps its last catalog.
+    Exit code 1 when a system could not be read (it keeps its last catalog), or when a mapping names
+    what is not there.
     """
 
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
             report = await app.discover(tenant, connection or ())
+            problems = await app.mapping_problems(tenant)
         if as_json:
-            print_json(report.as_dict())
+            mappings = [problem.as_dict() for problem in problems]
+            print_json({**report.as_dict(), "mapping_problems": mappings})
         else:
             console = Console()
             for found in report.discovered:
                 console.print(_table(found))
                 console.print("\n".join(_changes(found)), highlight=False)
-            _print_failures(report.failures)
-        if not report.ok:
+            _print_failures([*report.failures.items(), *(("mapping", each) for each in problems)])
+        if problems or not report.ok:
             raise typer.Exit(1)
 
     run(work)
@@ -101,9 +104,9 @@ def _changed_lines(changes: CatalogDiff) -> Iterator[str]:
             )
 
 
-def _print_failures(failures: Mapping[str, FirnlineError]) -> None:
+def _print_failures(failures: Sequence[tuple[str, FirnlineError]]) -> None:
     console = Console(stderr=True, soft_wrap=True)
-    for name, error in failures.items():
+    for name, error in failures:
         console.print(
             f"[bold red]error[/] \\[{error.code}] {escape(name)}: {escape(error.message)}"
         )

@@ -19,6 +19,8 @@ from firnline.cli.discover import ConnectionOption
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.sync.report import ObjectReport, OnProgress, SyncProgress, SyncReport
 
+_NAMED_MAX = 3  # objects named in an error that many share
+
 
 def sync(
     tenant: TenantArgument,
@@ -133,9 +135,21 @@ def _print_remarks(report: SyncReport) -> None:
         for found in one.quarantined[:3]:
             where = escape(f"{found.key or '?'} {found.field}".strip())
             console.print(f"[yellow]quarantined[/] {name} {where}: {escape(found.reason)}")
+    _print_troubles(report, console)
+
+
+def _print_troubles(report: SyncReport, console: Console) -> None:
+    """Print what failed, once for all objects of a connection that failed alike."""
+    alike: dict[tuple[str, str], list[ObjectReport]] = {}
+    for one in report.failed:
         if one.trouble:
-            trouble = one.trouble
-            said = f"\\[{trouble.code}] {name}: {escape(trouble.message)}"
-            console.print(f"[bold red]error[/] {said}")
-            if trouble.hint:
-                console.print(f"  [dim]->[/] {escape(trouble.hint)}")
+            alike.setdefault((one.connection, one.trouble.code), []).append(one)
+    for (connection, code), reports in alike.items():
+        trouble = reports[0].trouble
+        assert trouble is not None
+        names = ", ".join(f"{connection}.{one.object}" for one in reports[:_NAMED_MAX])
+        more = f" and {len(reports) - _NAMED_MAX} more" if len(reports) > _NAMED_MAX else ""
+        what = escape(f"{names}{more}: {trouble.message}")
+        console.print(f"[bold red]error[/] \\[{code}] {what}")
+        if trouble.hint:
+            console.print(f"  [dim]->[/] {escape(trouble.hint)}")
