@@ -124,7 +124,8 @@ def test_worst_document_within_the_limits_validates_in_the_order_of_a_plain_one(
 
 @pytest.mark.parametrize(
     "text",
-    ["{...A}fragment A on Query{...B}fragment B on Query{a{...A}}", "{...A}fragment A on Query{...A}"],
+    ["{...A}fragment A on Query{...B}fragment B on Query{a{...A}}", "{...A}fragment A on Query{...A}",  # noqa: E501
+    ],
 )  # fmt: skip
 def test_fragments_that_contain_themselves_are_refused(text: str) -> None:
     with pytest.raises(DocumentError, match="contains itself"):

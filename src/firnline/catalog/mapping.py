@@ -7,7 +7,7 @@ expressions. A mapping that names what the tenant does not have is an error with
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -128,6 +128,11 @@ def _otherwise(word: Scalar | None, target: ScalarName, now: datetime) -> Expres
     return None if word is None else bound(word, target, now)
 
 
+def path_steps(owner: ObjectInfo, path: str) -> Sequence[str]:
+    """Return the references and the last field of a path; a field's own name may hold dots."""
+    return (path,) if path in owner.by_name else path.split(".")
+
+
 def find_path(catalog: Catalog, object_name: str, path: str) -> FieldInfo:
     """Return the field at the end of `path`; raises MappingError naming near matches."""
     found = catalog.by_name.get(object_name)
@@ -136,7 +141,7 @@ def find_path(catalog: Catalog, object_name: str, path: str) -> FieldInfo:
             f"{catalog.provider} has no object {object_name!r} on this connection",
             hint=_near(object_name, catalog.by_name),
         )
-    *references, last = path.split(".")
+    *references, last = path_steps(found, path)
     for step in references:
         found = _target(catalog, found, _field(found, step))
     return _field(found, last)

@@ -24,7 +24,7 @@ from firnline.cache.query import (
     all_of,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, coerced
-from firnline.catalog.mapping import conditions, mapped
+from firnline.catalog.mapping import conditions, mapped, path_steps
 from firnline.catalog.model import FieldInfo, ObjectInfo
 from firnline.errors import FirnlineError
 from firnline.graph.request import AccessNote, GraphContext
@@ -170,7 +170,7 @@ class Scan:
 
     def raw(self, path: str) -> tuple[Expression, FieldInfo]:
         """Return the value at a source path (`catalog.mapping.PathResolver`)."""
-        *references, last = path.split(".")
+        *references, last = path_steps(self._base.source, path)
         permitted = self._base
         for depth in range(len(references)):
             permitted = self._join(permitted, tuple(references[: depth + 1]))
