@@ -76,7 +76,8 @@ def test_every_hostile_object_has_its_list_its_record_and_its_relations(
     hostile_world: World,
 ) -> None:
     for own in object_names(OBJECTS).values():
-        text = f"""{{ crm {{ __typename {own}(first: 1, where: {{way_x20_up: {{id: {{eq: "1"}}}}}}) {{  # noqa: E501
+        text = f"""{{ crm {{ __typename {own}(first: 1,
+                     where: {{way_x20_up: {{id: {{eq: "1"}}}}}}) {{
                      nodes {{ id way_x20_up {{ id }} }} }}
                      one: {own}_by_key(id: "1") {{ id count }} }} }}"""
         answer = hostile_world.data(text)["crm"]

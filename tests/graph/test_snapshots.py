@@ -1,0 +1,49 @@
+"""Answer, SQL and what was withheld of representative operations, beside each other in files.
+
+A change of permissions or plans shows up as a diff. Write them anew with FIRNLINE_SNAPSHOTS=write.
+Each folder holds operation.graphql and access.txt (who asks, then what is withheld), answer.json
+and sql.txt.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+from tests.graph.world import World
+
+FOLDERS = sorted(
+    path.parent for path in Path(__file__).parent.glob("snapshots/*/operation.graphql")
+)
+IS_WRITING = os.environ.get("FIRNLINE_SNAPSHOTS") == "write"
+_BREAKS = ("FROM ", "LEFT JOIN ", "WHERE ", "GROUP BY ", "ORDER BY ", "LIMIT ")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_operation_answers_and_asks_as_recorded(world: World, folder: Path) -> None:
+    text = (folder / "operation.graphql").read_text("utf-8")
+    email = (folder / "access.txt").read_text("utf-8").splitlines()[0]
+
+    answer = world.answer(text, email)
+
+    withheld = [
+        f"{note['coordinate']} {note['effect']} by {note['source']}: {note['reason']}"
+        for note in answer.extensions["access"]
+    ]
+    files = {
+        "answer.json": orjson.dumps(answer.data, option=orjson.OPT_INDENT_2).decode() + "\n",
+        "sql.txt": "\n".join(laid_out(sql, rows) for sql, rows in answer.statements),
+        "access.txt": "\n".join([email, *withheld]) + "\n",
+    }
+    for name, content in files.items():
+        if IS_WRITING:
+            (folder / name).write_text(content, "utf-8")
+        assert (folder / name).read_text("utf-8") == content
+
+
+def laid_out(sql: str, rows: int) -> str:
+    for word in _BREAKS:
+        sql = sql.replace(f" {word}", f"\n  {word}")
+    return f"{sql}\n-- {rows} rows\n"
