@@ -30,8 +30,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (init, check, connect, discover, sync, schema, query, serve, sandbox, token, demo):
+for command in (init, check, connect, discover, sync, query, serve, sandbox, token, demo):
     cli.command()(command)
+cli.add_typer(schema, name="schema")
 cli.add_typer(operations, name="operations")
 
 
