@@ -30,6 +30,24 @@ _WORDS = (
     "x;--",
     "p",
 )
+_PATTERNS = st.sampled_from(
+    (
+        "%",
+        "",
+        "_lp",
+        "A%",
+        "%P",
+        "%o%e%",
+        "a_b",
+        r"50\%",
+        "%\\_%",
+        "日_",
+        "x;-_",
+        "ä%",
+        "[a]lp",
+        ".*",
+    )
+)
 _STAMPS = ("2026-11-22T12:00:00Z", "2026-11-20T11:59:59.999998Z", "2026-11-21T13:00:00+01:00")
 _OPERANDS: Mapping[str, Any] = {
     "id": ("a1", "a2", "a7", "d03", "t04", "x"),
@@ -47,7 +65,10 @@ _ENUMS = {
     ("Ticket", "priority"): ("high", "low", "normal"),
 }
 _ORDERED = ("lt", "lte", "gt", "gte")
-_TEXT = ("contains", "icontains", "startsWith", "endsWith")
+_TEXT = (
+    *("contains", "icontains", "startsWith", "endsWith", "ieq", "iin", "istartsWith", "iendsWith"),
+    *("like", "ilike"),
+)
 _AGGREGATES = {
     "sum": ("int", "long", "decimal", "float"),
     "avg": ("int", "long", "decimal", "float"),
@@ -69,7 +90,7 @@ def operators(draw: Any, type_: str, words: Sequence[Any] = ()) -> dict[str, Any
     found: dict[str, Any] = {}
     for _ in range(draw(st.sampled_from((1, 1, 1, 2)))):
         if type_ == "strings":
-            name = draw(st.sampled_from(("has", "hasAny", "isNull", "isEmpty")))
+            name = draw(st.sampled_from(("has", "hasAny", "hasAll", "isNull", "isEmpty")))
         else:
             names = ["eq", "neq", "in", "notIn", "isNull"]
             names += _ORDERED if type_ not in ("id", "bool") else ()
@@ -79,10 +100,10 @@ def operators(draw: Any, type_: str, words: Sequence[Any] = ()) -> dict[str, Any
             name = draw(st.sampled_from(names))
         if name in ("isNull", "isEmpty"):
             found[name] = draw(st.booleans())
-        elif name in ("in", "notIn", "hasAny"):
+        elif name in ("in", "notIn", "iin", "hasAny", "hasAll"):
             found[name] = draw(st.lists(operands, max_size=3))
         else:
-            found[name] = draw(operands)
+            found[name] = draw(_PATTERNS if name in ("like", "ilike") else operands)
     return found
 
 

@@ -508,15 +508,21 @@ def compared(type_: str, mine: Any, operator: str, operand: Any) -> bool | None:
     """Return `mine operator operand`, None where SQL answers unknown."""
     if operator == "isNull":
         return (mine is None) == operand
+    if operator == "iin":
+        lowered = None if mine is None else mine.lower()
+        return _among(type_, lowered, [each.lower() for each in operand])
     if operator in ("in", "notIn"):
         found = _among(type_, mine, operand)
         return found if operator == "in" else _not(found)
     if mine is None:
         return None
-    if operator in ("has", "hasAny", "isEmpty"):
+    if operator in ("like", "ilike"):
+        return _is_like(mine, operand) if operator == "like" else _is_like(mine, operand, fold=True)
+    if operator in ("has", "hasAny", "hasAll", "isEmpty"):
         return {
             "has": lambda: operand in mine,
             "hasAny": lambda: any(each in mine for each in operand),
+            "hasAll": lambda: all(each in mine for each in operand),
             "isEmpty": lambda: (len(mine) == 0) == operand,
         }[operator]()
     theirs = native(type_, operand)
@@ -531,7 +537,27 @@ def compared(type_: str, mine: Any, operator: str, operand: Any) -> bool | None:
         "icontains": lambda: theirs.lower() in mine.lower(),
         "startsWith": lambda: mine.startswith(theirs),
         "endsWith": lambda: mine.endswith(theirs),
+        "ieq": lambda: mine.lower() == theirs.lower(),
+        "istartsWith": lambda: mine.lower().startswith(theirs.lower()),
+        "iendsWith": lambda: mine.lower().endswith(theirs.lower()),
     }[operator]()
+
+
+def _is_like(text: str, pattern: str, *, fold: bool = False) -> bool:
+    """Match from left to right, trying every length for a `%`."""
+    if not pattern:
+        return not text
+    first, rest = pattern[0], pattern[1:]
+    if first == "%":
+        return any(_is_like(text[at:], rest, fold=fold) for at in range(len(text) + 1))
+    if not text:
+        return False
+    if first == "_":
+        return _is_like(text[1:], rest, fold=fold)
+    if first == "\\":
+        first, rest = rest[0], rest[1:]
+    is_same = first.lower() == text[0].lower() if fold else first == text[0]
+    return is_same and _is_like(text[1:], rest, fold=fold)
 
 
 def _among(type_: str, mine: Any, operand: Sequence[Any]) -> bool | None:

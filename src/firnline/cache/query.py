@@ -30,6 +30,10 @@ Operator = Literal[
     "coalesce",
     "list_has",
     "list_has_any",
+    "list_has_all",
+    "json_contains",
+    "matches",  # a regular expression that covers the whole text
+    "imatches",  # the same, whatever the case
     "is_empty_list",
     "lower",
     "count",

@@ -42,6 +42,7 @@ _FUNCTION = {
     "coalesce": "coalesce",
     "list_has": "list_contains",
     "list_has_any": "list_has_any",
+    "list_has_all": "list_has_all",
     "lower": "lower",
     "sum": "sum",
     "avg": "avg",
@@ -163,6 +164,16 @@ class _Renderer:
                 return f"({arguments[0]} IS NULL)"
             case "icontains":
                 return f"contains(lower({arguments[0]}), lower({arguments[1]}))"
+            case "matches":
+                return f"regexp_full_match({arguments[0]}, {arguments[1]}, 's')"
+            case "imatches":
+                return f"regexp_full_match({arguments[0]}, {arguments[1]}, 'si')"
+            case "json_contains":
+                # The extension refuses text that is not JSON, which would end the whole query.
+                return (
+                    f"CASE WHEN json_valid({arguments[0]}) "
+                    f"THEN json_contains({arguments[0]}, {arguments[1]}) END"
+                )
             case "is_empty_list":
                 return f"(len({arguments[0]}) = 0)"
             case "count":

@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import orjson
+
 from firnline.cache.query import Bound, BoundList, Call, Cast, Expression, Operator
 from firnline.catalog.model import ScalarName
 from firnline.catalog.relative_time import is_relative, resolve
@@ -31,8 +33,19 @@ _SIMPLE: Mapping[str, Operator] = {
     "startsWith": "starts_with",
     "endsWith": "ends_with",
 }
+# Operators that disregard case: both sides are lowered, then compared by the plain one.
+_ANY_CASE: Mapping[str, Operator] = {
+    "ieq": "eq",
+    "istartsWith": "starts_with",
+    "iendsWith": "ends_with",
+}
+_PATTERNS: Mapping[str, Operator] = {"like": "matches", "ilike": "imatches"}
+PATTERN_LENGTH_MAX = 500
 _ORDERED = ("eq", "neq", "in", "notIn", "lt", "lte", "gt", "gte", "isNull")
-_TEXT = (*_ORDERED, "contains", "icontains", "startsWith", "endsWith")
+_TEXT = (
+    *(*_ORDERED, "contains", "icontains", "startsWith", "istartsWith", "endsWith", "iendsWith"),
+    *("ieq", "iin", "like", "ilike"),
+)
 _EQUAL = ("eq", "neq", "in", "notIn", "isNull")
 
 OPERATORS: Mapping[ScalarName, tuple[str, ...]] = {
@@ -46,8 +59,8 @@ OPERATORS: Mapping[ScalarName, tuple[str, ...]] = {
     "date": _ORDERED,
     "timestamp": _ORDERED,
     "time": _ORDERED,
-    "json": ("isNull",),
-    "strings": ("has", "hasAny", "isNull", "isEmpty"),
+    "json": ("isNull", "contains"),
+    "strings": ("has", "hasAny", "hasAll", "isNull", "isEmpty"),
 }
 
 COLUMN_TYPES: Mapping[ScalarName, str] = {
@@ -100,6 +113,8 @@ def condition(
         raise ConditionError(
             f"{operator}: null is not a comparison", hint="Ask for {isNull: true} instead."
         )
+    if scalar == "json" and operator == "contains":
+        return Call("json_contains", (expression, Bound(_json(value), "VARCHAR")))
     match operator:
         case "isNull":
             return _negated_unless(bool(value), Call("is_null", (expression,)))
@@ -113,6 +128,19 @@ def condition(
             return Call("list_has", (expression, bound(value, "string", now)))
         case "hasAny":
             return Call("list_has_any", (expression, _several(value, "string", now)))
+        case "hasAll":
+            return Call("list_has_all", (expression, _several(value, "string", now)))
+        case "iin":
+            values = _several(value, scalar, now)
+            lowered = BoundList(tuple(each.lower() for each in values.values), values.type)
+            return Call("in", (Call("lower", (expression,)), lowered))
+        case "like" | "ilike":
+            pattern = Bound(_pattern(str(value)), "VARCHAR")
+            return Call(_PATTERNS[operator], (expression, pattern))
+        case "ieq" | "istartsWith" | "iendsWith":
+            wanted = bound(value, scalar, now)
+            sides = (Call("lower", (expression,)), Call("lower", (wanted,)))
+            return Call(_ANY_CASE[operator], sides)
         case _:
             return Call(_SIMPLE[operator], (expression, bound(value, scalar, now)))
 
@@ -129,6 +157,43 @@ def coerced(expression: Expression, source: ScalarName, target: ScalarName) -> E
     if target in ("id", "string"):
         return Call("list_json" if source == "strings" else "text", (expression,))
     return Cast(expression, COLUMN_TYPES[target])
+
+
+def _pattern(like: str) -> str:
+    """Return a LIKE pattern as a regular expression that is matched in linear time.
+
+    `%` stands for any text, `_` for one character, a backslash takes the next one literally.
+    DuckDB's own LIKE tries every way to place the `%`, which a caller could make take for ever.
+    """
+    if len(like) > PATTERN_LENGTH_MAX:
+        raise ConditionError(
+            f"a pattern of {len(like)} characters is over the limit of {PATTERN_LENGTH_MAX}",
+            hint="Combine contains, startsWith and endsWith instead.",
+        )
+    _text(like)
+    parts: list[str] = []
+    characters = iter(like)
+    for character in characters:
+        if character == "%":
+            if parts[-1:] != [".*"]:
+                parts.append(".*")
+        elif character == "_":
+            parts.append(".")
+        else:
+            literal = next(characters, None) if character == "\\" else character
+            if literal is None:
+                raise ConditionError(
+                    "the pattern ends in a backslash", hint=r"Write \\ for the character itself."
+                )
+            parts.append(literal if literal.isalnum() else f"\\x{{{ord(literal):x}}}")
+    return "".join(parts)
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except (TypeError, ValueError) as error:
+        raise ConditionError("the value is not JSON", hint="Send JSON of UTF-8 text.") from error
 
 
 def _negated_unless(wanted: bool, positive: Expression) -> Expression:

@@ -42,7 +42,7 @@ ORDER_DIRECTION = GraphQLEnumType(
         "DESC_NULLS_FIRST": GraphQLEnumValue("DESC_NULLS_FIRST"),
     },
 )
-_LISTS = frozenset({"in", "notIn", "hasAny"})
+_LISTS = frozenset({"in", "notIn", "iin", "hasAny", "hasAll"})
 _YES_NO = frozenset({"isNull", "isEmpty"})
 _OPERATOR_NAMES: Mapping[ScalarName, str] = {
     "id": "IDOperators",
