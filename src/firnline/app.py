@@ -23,6 +23,7 @@ from firnline.connections.vault import Vault
 from firnline.errors import UnknownTenantError
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.operations import publish
+from firnline.graph.resident import ResidentTables
 from firnline.graph.respond import Answer, Question, Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
@@ -65,6 +66,7 @@ class App:
             operations=connections.state,
             seal=seal,
             clock=clock,
+            resident=ResidentTables(settings.resident_mb * 1024 * 1024),
         )
 
     @property
@@ -115,9 +117,11 @@ class App:
         question = Question(query, document_id, variables, operation_name)
         return await self.responder.answer(principal, question)
 
-    async def schema(self, tenant: str) -> TenantSchema:
-        """Return the tenant's schema of today."""
+    async def schema(self, tenant: str, *, person: str = "") -> TenantSchema:
+        """Return the tenant's schema of today, or the part of it that a person may read."""
         self.tenant(tenant)
+        if person:
+            return await self.responder.visible_schema(Principal(tenant, person.casefold()))
         return self.graphs.schema(await self.graphs.graph(tenant))
 
     async def publish(self, tenant: str, text: str, *, operation_id: str = "") -> OperationRow:

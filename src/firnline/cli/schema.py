@@ -41,6 +41,9 @@ schema = typer.Typer(
 @schema.command("print")
 def print_schema(
     tenant: TenantArgument,
+    person: Annotated[
+        str, typer.Option("--as", help="Only what the person with this e-mail may read.")
+    ] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it here.")] = None,
     directory: Directory = Path(),
     as_json: AsJson = False,
@@ -49,14 +52,15 @@ def print_schema(
 
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
-            built = await app.schema(tenant)
+            built = await app.schema(tenant, person=person)
             graph = await app.graphs.graph(tenant)
         sdl = built.as_str()
+        objects = sorted(name for name in graph.objects if built.has_type(name))
         if output is not None:
             output.write_text(sdl + "\n", "utf-8")
         if as_json:
             facts = {"tenant": tenant, "shape": graph.shape, "version": graph.version}
-            print_json({**facts, "objects": sorted(graph.objects), "sdl": sdl})
+            print_json({**facts, "person": person or None, "objects": objects, "sdl": sdl})
         elif output is None:
             typer.echo(sdl)
 

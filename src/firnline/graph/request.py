@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from graphql import GraphQLResolveInfo
+from graphql import GraphQLResolveInfo, GraphQLSchema
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
@@ -55,6 +55,8 @@ class GraphContext:
     now: datetime
     resolve: Callable[[GraphQLResolveInfo[Any]], Awaitable[Completed]]
     freshness: Callable[[], Mapping[tuple[str, str], str | None]]
+    visible: Callable[[], TenantGraph] | None = None  # what the principal may read of `graph`
+    introspected: Callable[[], GraphQLSchema] | None = None  # the schema of `visible`
     variables: Any = None
     notes: dict[tuple[str, str], AccessNote] = field(default_factory=dict)
     objects_read: set[tuple[str, str]] = field(default_factory=set)

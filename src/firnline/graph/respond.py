@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -34,8 +35,11 @@ from firnline.graph.loader import Loader
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.plan import Planner
 from firnline.graph.request import Completed, GraphContext
+from firnline.graph.schema import TenantSchema
 from firnline.graph.selection import Selected, Selections
+from firnline.graph.shape import TenantGraph
 from firnline.graph.tenants import TenantGraphs
+from firnline.graph.visible import VisibleSchemas
 
 _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
@@ -106,6 +110,22 @@ class Responder:
         self._seal = seal
         self._clock = clock
         self._limits = limits or DocumentLimits()
+        self._visible = VisibleSchemas()
+
+    async def visible_schema(self, principal: Principal) -> TenantSchema:
+        """Return the schema of what the principal may read."""
+        graph = await self._graphs.graph(principal.tenant)
+        async with _Session(await self._databases(principal.tenant)) as session:
+            decisions = await session.run(self._graphs.decisions, graph, principal)
+        now = self._clock.now()
+        return self._schema_of(
+            graph, self._visible.graph(graph, decisions, principal=principal, now=now)
+        )
+
+    def _schema_of(self, graph: TenantGraph, visible: TenantGraph) -> TenantSchema:
+        if visible.shape == graph.shape:
+            return self._graphs.schema(graph)
+        return self._visible.schema(visible)
 
     async def answer(self, principal: Principal, question: Question) -> Answer:
         """Answer one question; raises FirnlineError when it cannot be asked at all."""
@@ -122,6 +142,7 @@ class Responder:
             decisions = await session.run(self._graphs.decisions, graph, principal)
             execution = _Execution(session, self._seal)
             now = self._clock.now()
+            visible = partial(self._visible.graph, graph, decisions, principal=principal, now=now)
             context = GraphContext(
                 principal=principal,
                 graph=graph,
@@ -129,6 +150,8 @@ class Responder:
                 now=now,
                 resolve=execution.resolve,
                 freshness=lambda: freshness,
+                visible=visible,
+                introspected=lambda: self._schema_of(graph, visible())._schema,
             )
             execution.context = context
             result = await schema.execute(

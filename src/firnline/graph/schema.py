@@ -23,6 +23,8 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     GraphQLString,
+    SchemaMetaFieldDef,
+    TypeMetaFieldDef,
 )
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
@@ -44,6 +46,18 @@ class SetwiseExecutor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*args, **kwargs)
         # Resolvers get plain values from Strawberry; planning arguments needs the container.
         self.context_value.variables = self.variable_values
+
+    def build_resolve_info(
+        self, field_def: Any, field_nodes: Any, parent_type: Any, path: Any
+    ) -> Any:
+        """Let introspection see only what the principal may read."""
+        info = super().build_resolve_info(field_def, field_nodes, parent_type, path)
+        introspected = self.context_value.introspected
+        if introspected is not None and (
+            field_def in (SchemaMetaFieldDef, TypeMetaFieldDef) or parent_type.name[:2] == "__"
+        ):
+            return info._replace(schema=introspected())
+        return info
 
     def complete_value(
         self,
@@ -85,8 +99,14 @@ class TenantSchema(strawberry.Schema):
         )
         self._schema._strawberry_schema = self  # type: ignore[attr-defined]
 
+    def has_type(self, name: str) -> bool:
+        """Say whether the schema has a type of that name."""
+        return name in self._schema.type_map
+
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
-        """Leave logging to respond: a caller's mistake is no incident of the gateway."""
+        """Leave logging to respond, and no suggestions: they would name what may be hidden."""
+        for error in errors:
+            error.message = error.message.partition(" Did you mean ")[0]
 
 
 async def _resolve_setwise(
