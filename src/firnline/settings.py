@@ -36,8 +36,11 @@ class Settings(BaseSettings):
     public_url: str = "http://127.0.0.1:8080"
     request_deadline_s: float = 10.0
     provider_deadline_s: float = 30.0
+    queries_running_max: int = Field(default=8, ge=1)  # at once, of one tenant
+    queries_waiting_max: int = Field(default=32, ge=0)
     duckdb_memory: str = "1GB"
     duckdb_threads: int = 2
+    resident_mb: int = 512  # columns kept in memory, over all tenants
 
     @field_validator("routes")
     @classmethod

@@ -35,6 +35,7 @@ SCHEMA = build_schema(
       me: String!
       deals(first: Int = 10): [Deal!]!
       echo(text: String!): String!
+      broken: String
     }
     type Mutation { rename(name: String!): String! }
     type Deal { name: String!, amount: Float, owner: String }
@@ -54,32 +55,38 @@ class FakeGateway:
     components: dict[str, str] = field(default_factory=lambda: {"state": "ok"})
     failure: Exception | None = None
     delay_s: float = 0.0
+    answer_of_ids: str = "{ me }"
+    ended: list[str] = field(default_factory=list)
 
     def reset(self) -> None:
         FakeGateway.__init__(self)
 
     async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
         self.seen.append((principal, request))
-        if self.delay_s:
+        try:
             await asyncio.sleep(self.delay_s)
+        except asyncio.CancelledError:
+            self.ended.append("cancelled")
+            raise
         if self.failure:
             raise self.failure
         root = {
             "me": f"{principal.email} at {principal.tenant}",
             "deals": lambda _info, first: DEALS[:first],
             "echo": lambda _info, text: text,
+            "broken": _broken,
             "rename": lambda _info, name: name,
         }
         result: ExecutionResult = await graphql(
             SCHEMA,
-            request.query or "{ me }",
+            request.query or self.answer_of_ids,
             root,
             variable_values=dict(request.variables or {}),
             operation_name=request.operation_name,
         )
         if result.data is None:
             return GraphAnswer(orjson.dumps({"errors": result.formatted["errors"]}), 400)
-        return GraphAnswer(orjson.dumps(result.formatted), 200)
+        return GraphAnswer(orjson.dumps(result.formatted), 200, has_errors=bool(result.errors))
 
     def tenants(self) -> Sequence[str]:
         return ["acme", "globex"]
@@ -104,6 +111,10 @@ class FakeGateway:
         if self.failure:
             raise self.failure
         return self.components
+
+
+def _broken(_info: Any) -> str:
+    raise ValueError("broken on purpose")
 
 
 @contextmanager

@@ -119,7 +119,6 @@ async def test_refused_document_has_its_status_only_for_clients_that_expect_it(
         (b"[" * 5000, "JSON"),
         (b"null", "object"),
         (b'"{ me }"', "object"),
-        (b'[{"query": "{ me }"}]', "batches"),
         (b"{}", "neither"),
         (b'{"query": 1}', "query"),
         (b'{"query": null}', "neither"),
@@ -309,17 +308,21 @@ async def test_slow_execution_ends_at_the_deadline(serving: Serving) -> None:
     assert error["extensions"]["retryable"] is True
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
-async def test_any_method_but_post_is_refused_with_what_is_allowed(
+async def test_batch_is_refused_with_its_own_code(served: Served) -> None:
+    refusal(await served.post(b'[{"query": "{ me }"}]'), 400, "batch_refused")
+    assert served.gateway.seen == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_any_method_but_get_and_post_is_refused_with_what_is_allowed(
     served: Served, method: str
 ) -> None:
     response = await served.client.request(
         method, "/graphql?query={me}", headers=served.headers(accept=None)
     )
     assert response.status_code == 405
-    assert response.headers["allow"] == "POST"
-    if method != "HEAD":
-        refusal(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "GET, HEAD, POST"
+    refusal(response, 405, "method_not_allowed")
     assert served.gateway.seen == []
 
 

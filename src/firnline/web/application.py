@@ -22,6 +22,7 @@ from firnline.web.gateway import Gateway
 from firnline.web.graphiql import GraphiQL
 from firnline.web.graphql import GraphEdge
 from firnline.web.health import Health
+from firnline.web.limiter import QueryLimiter
 from firnline.web.refusals import Refuser
 from firnline.web.shield import Shield
 from firnline.web.signin import OwnAddress, Sessions, SignIn
@@ -34,10 +35,15 @@ def create_web(
     assets = Assets()
     pages = _pages(assets)
     refuser = Refuser(pages)
-    edge = GraphEdge(gateway, verifier, deadline_s=settings.request_deadline_s)
+    limiter = QueryLimiter(
+        running_max=settings.queries_running_max,
+        waiting_max=settings.queries_waiting_max,
+        wait_s=settings.request_deadline_s / 2,  # the other half is for the answer
+    )
+    edge = GraphEdge(gateway, verifier, limiter=limiter, deadline_s=settings.request_deadline_s)
     health = Health(gateway)
     routes: list[BaseRoute] = [
-        Route("/graphql", edge.answer, methods=["POST"]),
+        Route("/graphql", edge.answer, methods=["GET", "POST"]),
         Route("/healthz", health.alive, methods=["GET"]),
         Route("/readyz", health.ready, methods=["GET"]),
         Mount("/static", assets),

@@ -9,14 +9,18 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 
+from graphql import OperationDefinitionNode, OperationType
+
 from firnline.access.model import Person
 from firnline.access.principal import Principal
 from firnline.app import App
 from firnline.cache.database import TenantDatabase
 from firnline.catalog.relative_time import resolve
 from firnline.errors import FirnlineError
+from firnline.graph.guard import DocumentLimits, guarded
 from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
+from firnline.web.refusals import MethodNotAllowedError
 
 _FIELDS_SHOWN = 6
 _VARIABLE = re.compile(r"\$(\w+)\s*:\s*(\w+)")
@@ -30,6 +34,8 @@ class ProjectGateway:
 
     async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
         """Answer `request` as `principal`."""
+        if request.queries_only and request.query is not None:
+            require_query(request.query, request.operation_name)
         answer = await self._app.ask(
             principal,
             request.query,
@@ -37,7 +43,9 @@ class ProjectGateway:
             variables=request.variables,
             operation_name=request.operation_name,
         )
-        return GraphAnswer(answer.body(), 200 if answer.executed else 400)
+        return GraphAnswer(
+            answer.body(), 200 if answer.executed else 400, has_errors=bool(answer.errors)
+        )
 
     def tenants(self) -> Sequence[str]:
         """Return the names of the declared tenants, in order."""
@@ -96,6 +104,22 @@ class ProjectGateway:
 
     def _quarter_end(self) -> str:
         return resolve("endOfQuarter", self._app.clock.now()).date().isoformat()
+
+
+def require_query(text: str, operation_name: str | None) -> None:
+    """Raise MethodNotAllowedError unless the operation that would run is a query.
+
+    Also raises what `guarded` raises for a text that cannot be looked at.
+    """
+    operations = [
+        node
+        for node in guarded(text, DocumentLimits()).definitions
+        if isinstance(node, OperationDefinitionNode)
+    ]
+    for node in operations:
+        is_meant = not operation_name or (node.name and node.name.value == operation_name)
+        if is_meant and node.operation is not OperationType.QUERY:
+            raise MethodNotAllowedError("POST")
 
 
 def _note(person: Person, systems: Sequence[str]) -> str:

@@ -1,14 +1,16 @@
-"""Reads request bodies within limits: bytes first, then JSON, then the shape of a GraphQL request.
+"""Reads requests within limits: bytes first, then JSON, then the shape of a GraphQL request.
 
-Takes the raw request; the GraphQL edge receives a `GraphRequest`, the sign-in its form fields.
+Takes the raw request; a GET's parameters stand for a body's members, with `variables` and
+`extensions` as JSON text. The GraphQL edge receives a `GraphRequest`, the sign-in its form fields.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import orjson
 from starlette.requests import Request
@@ -16,6 +18,7 @@ from starlette.requests import Request
 from firnline.web.gateway import GraphRequest
 from firnline.web.refusals import (
     JSON_MEDIA,
+    BatchRefusedError,
     BodyTooLargeError,
     MalformedRequestError,
     MediaTypeError,
@@ -26,13 +29,23 @@ FORM_BYTES_MAX = 4 * 1024
 DISCARD_BYTES_MAX = 256 * 1024
 FORM_MEDIA = "application/x-www-form-urlencoded"
 _FORM_FIELDS_MAX = 8
+_PARAMETERS_MAX = 32
+_PARAMETERS = frozenset(
+    {"query", "documentId", "doc_id", "operationName", "variables", "extensions"}
+)
 _DOCUMENT_ID_LENGTH_MAX = 256
 
 T = TypeVar("T")
 
 
 async def read_graph_request(request: Request) -> GraphRequest:
-    """Return the GraphQL request in the body, or raise the refusal that fits."""
+    """Return the GraphQL request that a POST's body or a GET's parameters hold.
+
+    Raises the refusal that fits. A GET may be repeated by anyone on the way and asks for queries
+    only.
+    """
+    if request.method != "POST":
+        return _from_parameters(request.scope["query_string"])
     content = await read_body(request, media=JSON_MEDIA, bytes_max=GRAPHQL_BYTES_MAX)
     return parse_graph_request(content)
 
@@ -80,11 +93,33 @@ def parse_graph_request(content: bytes) -> GraphRequest:
     except orjson.JSONDecodeError as error:
         raise MalformedRequestError("the request body is not valid JSON") from error
     if isinstance(members, list):
-        raise MalformedRequestError(
-            "batches of operations are not accepted", hint="Send one operation per request."
-        )
+        raise BatchRefusedError
     if not isinstance(members, dict):
         raise MalformedRequestError("the request body must be a JSON object")
+    return _graph_request(members)
+
+
+def _from_parameters(query_string: bytes) -> GraphRequest:
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), max_num_fields=_PARAMETERS_MAX, errors="strict"
+        )
+        members: dict[str, Any] = dict(pairs)
+        for name in ("variables", "extensions"):
+            if name in members:
+                members[name] = orjson.loads(members[name])
+    except ValueError as error:
+        raise MalformedRequestError(
+            "the parameters of the address cannot be read",
+            hint="Encode query or documentId as a form does, variables and extensions as JSON.",
+        ) from error
+    known = [name for name, _ in pairs if name in _PARAMETERS]
+    if len(known) != len(set(known)):
+        raise MalformedRequestError("a parameter of the address is given twice")
+    return replace(_graph_request(members), queries_only=True)
+
+
+def _graph_request(members: Mapping[str, Any]) -> GraphRequest:
     query = _member(members, "query", str)
     extensions = _member(members, "extensions", dict)
     document_id = _document_id(members, query, extensions or {})

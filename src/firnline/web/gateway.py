@@ -19,6 +19,7 @@ class GraphRequest:
 
     At least one of `query` and `document_id` is set. Both are set only when a client sent the text
     along with the SHA-256 of that very text (checked). An Apollo hash arrives as `sha256:<hex>`.
+    `queries_only` refuses everything that is not a query: the request came by GET.
     """
 
     query: str | None = None
@@ -26,6 +27,7 @@ class GraphRequest:
     variables: Mapping[str, Any] | None = None
     operation_name: str | None = None
     extensions: Mapping[str, Any] | None = None
+    queries_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,12 @@ class GraphAnswer:
 
     `status` is 200 when there is `data` (even with errors beside it), 4xx or 5xx when the request
     was refused before execution; it is sent to clients that accept the GraphQL media type.
+    `has_errors` keeps clients from keeping the answer: its failures may be gone the next time.
     """
 
     body: bytes
     status: int = 200
+    has_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from firnline.errors import FirnlineError
+from firnline.web.limiter import RETRY_AFTER_S, TooManyQueriesError
 
 JSON_MEDIA = "application/json"
 GRAPHQL_MEDIA = "application/graphql-response+json"
@@ -28,7 +29,7 @@ class NotFoundError(FirnlineError):
 
     def __init__(self) -> None:
         super().__init__(
-            "there is nothing at this address", hint="GraphQL is answered at POST /graphql."
+            "there is nothing at this address", hint="GraphQL is answered at /graphql."
         )
 
 
@@ -112,6 +113,19 @@ class MalformedRequestError(FirnlineError):
         )
 
 
+class BatchRefusedError(FirnlineError):
+    """The request body holds a list of operations."""
+
+    code = "batch_refused"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "batches of operations are not accepted",
+            hint="Send one operation per request; one connection carries many of them.",
+        )
+
+
 class DeadlineError(FirnlineError):
     """The request could not be answered in time."""
 
@@ -167,6 +181,8 @@ def refusal_headers(error: FirnlineError) -> dict[str, str]:
         return {"allow": error.allowed}
     if isinstance(error, BodyTooLargeError):
         return {"connection": "close"}  # the rest of the body is not worth reading
+    if isinstance(error, TooManyQueriesError):
+        return {"retry-after": str(RETRY_AFTER_S)}
     if error.status == 401:
         return {"www-authenticate": 'Bearer realm="firnline"'}
     return {}
@@ -200,7 +216,8 @@ def as_firnline_error(error: Exception) -> FirnlineError:
     if error.status_code == 404:
         return NotFoundError()
     if error.status_code == 405:
-        return MethodNotAllowedError((error.headers or {}).get("Allow", "GET"))
+        allowed = (error.headers or {}).get("Allow", "GET")
+        return MethodNotAllowedError(", ".join(sorted(allowed.split(", "))))
     return HttpError(str(error.detail), hint="Check the request's form.")
 
 
