@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     request_deadline_s: float = 10.0
     provider_deadline_s: float = 30.0
     queries_running_max: int = Field(default=8, ge=1)  # at once, of one tenant
-    queries_waiting_max: int = Field(default=32, ge=0)
+    queries_waiting_max: int = Field(default=128, ge=0)
     duckdb_memory: str = "1GB"
     duckdb_threads: int = 2
     resident_mb: int = 512  # columns kept in memory, over all tenants

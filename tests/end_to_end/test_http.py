@@ -145,3 +145,15 @@ async def test_whole_introspection_is_answered(served: Served) -> None:
 
     names = {found["name"] for found in answer.json()["data"]["__schema"]["types"]}
     assert {"Deal", "DealConnection", "Salesforce_Deal_Activity__c", "PageInfo"} <= names
+
+
+async def test_mutation_by_get_is_refused_before_anything_runs(served: Served) -> None:
+    token = served.signer.issue_token("acme", DEMO_PEOPLE["acme"]["rep"], 60)
+    answer = await served.http.get(
+        "/graphql",
+        params={"query": "mutation { __typename }"},
+        headers={"authorization": f"Bearer {token}"},
+    )
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["errors"][0]["extensions"]["code"] == "method_not_allowed"
