@@ -20,7 +20,7 @@ AUDITS = Path(__file__).parent / "graphql_http"
 AUDIT_COUNT = 61
 
 
-async def test_every_audit_of_graphql_over_http_passes(served: Served) -> None:  # noqa: F811
+async def test_every_audit_of_graphql_over_http_passes(served: Served) -> None:
     packages = await asyncio.to_thread(installed, AUDITS)
     token = served.signer.issue_token("acme", DEMO_PEOPLE["acme"]["rep"], 60)
     url = str(served.http.base_url.join("/graphql"))
