@@ -223,6 +223,13 @@ def test_a_running_query_can_be_stopped_from_another_thread(database: TenantData
         assert snapshot.fetch("SELECT 1 AS one").to_pylist() == [{"one": 1}]
 
 
+def test_stopped_snapshot_starts_nothing_more(database: TenantDatabase) -> None:
+    with database.snapshot() as snapshot:
+        snapshot.interrupt()
+        with pytest.raises(QueryInterruptedError):
+            snapshot.fetch("SELECT 1")
+
+
 def test_closing_stops_what_runs(path: Path) -> None:
     database = TenantDatabase.open(path)
 

@@ -26,7 +26,13 @@ from firnline.cache.bookkeeping import (
     read_versions,
 )
 from firnline.cache.naming import table_reference
-from firnline.cache.opening import CacheError, NoDataYetError, connect_locked_down, typed_errors
+from firnline.cache.opening import (
+    CacheError,
+    NoDataYetError,
+    QueryInterruptedError,
+    connect_locked_down,
+    typed_errors,
+)
 from firnline.cache.store import CacheTransaction
 
 _IDLE_CURSORS_MAX = 16
@@ -41,6 +47,7 @@ class Snapshot:
         self._cursor = cursor
         self._tenant = tenant
         self._turn = threading.Lock()  # a cursor serves one thread at a time
+        self._is_stopped = threading.Event()
         self.versions = versions
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
@@ -49,6 +56,8 @@ class Snapshot:
         Raises QueryInterruptedError, QueryMemoryError, CacheCorruptError or CacheError.
         """
         with self._turn, typed_errors(self._tenant):
+            if self._is_stopped.is_set():
+                raise QueryInterruptedError
             return self._cursor.sql(sql, params=list(parameters)).to_arrow_table()
 
     def columns(self, connection: str, object_name: str) -> Mapping[str, StoredField]:
@@ -58,7 +67,12 @@ class Snapshot:
         return {name: field for name, field in stored.items() if field.active}
 
     def interrupt(self) -> None:
-        """Stop the running fetch, from any thread; it raises QueryInterruptedError."""
+        """Stop the running fetch, from any thread, and refuse later ones (QueryInterruptedError).
+
+        DuckDB forgets an interrupt that comes just before a statement starts: whoever must be sure
+        repeats this until the work is over.
+        """
+        self._is_stopped.set()
         self._cursor.interrupt()
 
 

@@ -43,6 +43,7 @@ from firnline.graph.visible import VisibleSchemas
 
 _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
+_INTERRUPT_EVERY_S = 0.05
 
 
 class OperationNameError(UsageError):
@@ -219,8 +220,10 @@ class _Session:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            self._snapshot.interrupt()
-            await asyncio.wait([running])
+            # Repeated, because an interrupt between two statements may be lost.
+            while not running.done():
+                self._snapshot.interrupt()
+                await asyncio.wait([running], timeout=_INTERRUPT_EVERY_S)
             raise
 
 
