@@ -13,7 +13,7 @@ from tests.graph.reference import KINDS, Ask
 _SORTABLE = {
     kind: [n for n, f in k.fields.items() if f[0] != "strings"] for kind, k in KINDS.items()
 }
-_DIRECTIONS = ("ASC", "DESC", "ASC_NULLS_FIRST", "DESC_NULLS_FIRST")
+_DIRECTION = st.sampled_from(("ASC", "DESC", "ASC_NULLS_FIRST", "DESC_NULLS_FIRST"))
 _WORDS = (
     "Alp",
     "alp",
@@ -74,12 +74,19 @@ _AGGREGATES = {
     "avg": ("int", "long", "decimal", "float"),
     "min": ("int", "long", "decimal", "float", "date", "timestamp", "string"),
     "max": ("int", "long", "decimal", "float", "date", "timestamp", "string"),
+    "countDistinct": (
+        *("int", "long", "decimal", "float", "date", "timestamp", "string", "id", "bool"),
+    ),
+    "stddev": ("int", "long", "decimal", "float"),
+    "median": ("int", "long", "decimal", "float"),
 }
 
 
 def _aggregate_type(function: str, type_: str) -> str:
-    if function == "avg":
+    if function in ("avg", "stddev", "median"):
         return "float"
+    if function == "countDistinct":
+        return "int"
     return {"int": "long", "long": "decimal"}.get(type_, type_) if function == "sum" else type_
 
 
@@ -180,7 +187,10 @@ def asks(draw: Any, kinds: Sequence[str] = tuple(KINDS), depth: int = 2) -> Ask:
     return Ask(
         kind=kind,
         where=draw(wheres(kind, 2 if depth == 2 else 1)),
-        order=[(name, draw(st.sampled_from(_DIRECTIONS))) for name in order],
+        order=[
+            (draw(paths(kind)) if draw(st.integers(0, 3)) == 0 else name, draw(_DIRECTION))
+            for name in order
+        ],
         first=draw(st.sampled_from((None, 0, 1, 3, 200))),
         leaves=draw(st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True)),
         ones={
@@ -204,6 +214,21 @@ def asks(draw: Any, kinds: Sequence[str] = tuple(KINDS), depth: int = 2) -> Ask:
     )
 
 
+@st.composite
+def paths(draw: Any, kind: str, depth: int = 2) -> tuple[str, ...]:
+    """Draw a way to what is sorted by: over relations to a field, or to an aggregate."""
+    name = draw(st.sampled_from([*_SORTABLE[kind], *(KINDS[kind].relations if depth else ())]))
+    if name in KINDS[kind].fields:
+        return (name,)
+    target, many, _, _ = KINDS[kind].relations[name]
+    if not many:
+        return (name, *draw(paths(target, depth - 1)))
+    function = draw(st.sampled_from(("count", "count", "sum", "max", "countDistinct")))
+    if function == "count":
+        return (name, "aggregate", "count")
+    return (name, "aggregate", function, draw(st.sampled_from(_operands(target, function))))
+
+
 class Writer:
     """Writes an Ask as GraphQL, dressed with fragments, aliases and directives at random."""
 
@@ -221,7 +246,7 @@ class Writer:
         """Return a list field with its arguments, without a selection."""
         arguments = {"where": literal(ask.where)} if ask.where or self._draw.random() < 0.5 else {}
         if ask.order:
-            arguments["orderBy"] = "[" + ", ".join(f"{{{n}: {d}}}" for n, d in ask.order) + "]"
+            arguments["orderBy"] = "[" + ", ".join(_nested(n, d) for n, d in ask.order) + "]"
         if ask.first is not None:
             arguments["first"] = str(ask.first)
         if after is not None:
@@ -262,6 +287,11 @@ class Writer:
                 return f"{part} hidden: __typename @skip(if: $yes)"
             case _:
                 return part
+
+
+def _nested(path: str | tuple[str, ...], direction: str) -> str:
+    steps = [path] if isinstance(path, str) else path
+    return "".join(f"{{{step}: " for step in steps) + direction + "}" * len(steps)
 
 
 def literal(value: Any) -> str:

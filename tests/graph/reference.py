@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from functools import cmp_to_key
+from statistics import median, stdev
 from typing import Any
 
 from tests.graph.world import PEOPLE, Row, Rows
@@ -171,7 +173,7 @@ class Ask:
 
     kind: str
     where: Mapping[str, Any] = field(default_factory=dict)
-    order: Sequence[tuple[str, str]] = ()
+    order: Sequence[tuple[str | tuple[str, ...], str]] = ()
     first: int | None = None
     leaves: Sequence[str] = ("id",)
     ones: Mapping[str, Sequence[str]] = field(default_factory=dict)  # relation -> leaves
@@ -322,10 +324,15 @@ class Reference:
 
     def aggregated(self, kind: str, rows: list[Row], function: str, name: str) -> Any:
         values = [v for row in rows if (v := self.value(kind, row, name)) is not None]
-        if not values:
+        if function == "countDistinct":
+            return len(set(values))
+        if not values or (function == "stddev" and len(values) == 1):
             return None
         if function == "avg":
             return float(sum(values)) / len(values)
+        if function in ("stddev", "median"):
+            exact = [Fraction(value) for value in values]
+            return float(stdev(exact) if function == "stddev" else median(exact))
         return {"sum": sum, "min": min, "max": max}[function](values)
 
     # -- what the operation may not use -----------------------------------------------------------
@@ -370,14 +377,15 @@ class Reference:
     def ordered(self, ask: Ask, rows: Sequence[Row] | None = None) -> list[Row]:
         """Return every matching record in order."""
         self.check(ask.kind, ask.where)
-        for name, _ in ask.order:
-            self._usable(ask.kind, name)
+        for path, _ in ask.order:
+            self._check_order(ask.kind, (path,) if isinstance(path, str) else path)
         among = self.all_of(ask.kind) if rows is None else rows
         found = [row for row in among if self.holds(ask.kind, row, ask.where) is True]
 
         def compare(one: Row, other: Row) -> int:
-            for name, direction in (*ask.order, ("id", "ASC")):
-                mine, theirs = self.value(ask.kind, one, name), self.value(ask.kind, other, name)
+            for path, direction in (*ask.order, ("id", "ASC")):
+                steps = (path,) if isinstance(path, str) else path
+                mine, theirs = (self.sorted_by(ask.kind, row, steps) for row in (one, other))
                 if mine == theirs:
                     continue
                 if mine is None or theirs is None:
@@ -387,6 +395,32 @@ class Reference:
             return 0
 
         return sorted(found, key=cmp_to_key(compare))
+
+    def sorted_by(self, kind: str, row: Row, steps: Sequence[str]) -> Any:
+        """Return the value that a step-by-step way leads to."""
+        if steps[0] in KINDS[kind].fields:
+            return self.value(kind, row, steps[0])
+        target, many, _, _ = KINDS[kind].relations[steps[0]]
+        others = sorted(self.related(kind, row, steps[0]), key=lambda each: each["id"])
+        if not many:
+            return self.sorted_by(target, others[0], steps[1:]) if others else None
+        if steps[2] == "count":
+            return len(others)
+        return self.aggregated(target, others, steps[2], steps[3])
+
+    def _check_order(self, kind: str, steps: Sequence[str]) -> None:
+        if steps[0] in KINDS[kind].fields:
+            self._usable(kind, steps[0])
+            return
+        target, many, local, remote = KINDS[kind].relations[steps[0]]
+        if not self.readable(KINDS[target].source):
+            raise Refused(target)
+        self._usable(target, remote)
+        self._usable(kind, local)
+        if not many:
+            self._check_order(target, steps[1:])
+        elif steps[2] != "count":
+            self._usable(target, steps[3])
 
     def _connection(self, ask: Ask, rows: Sequence[Row]) -> Any:
         found = self.ordered(ask, rows)
@@ -461,14 +495,17 @@ def _cut(ask: Ask) -> Any:
     }
     if ask.totals is not None:
         answer["aggregate"] = {"count": 0} | {
-            function: dict.fromkeys(names) for function, names in ask.totals.items()
+            function: dict.fromkeys(names, 0 if function == "countDistinct" else None)
+            for function, names in ask.totals.items()
         }
     return answer
 
 
 def aggregate_type(function: str, type_: str) -> str:
-    if function == "avg":
+    if function in ("avg", "stddev", "median"):
         return "float"
+    if function == "countDistinct":
+        return "int"
     return {"int": "long", "long": "decimal"}.get(type_, type_) if function == "sum" else type_
 
 

@@ -41,6 +41,11 @@ Operator = Literal[
     "avg",
     "min",
     "max",
+    "count_distinct",
+    "stddev",  # of a sample
+    "median",
+    "quantile",  # continuous; arguments are the value and the fraction
+    "first_by",  # the first value in order of the second argument, null or not
     "list_json",  # a list as JSON text
     "iso_timestamp",
     "text",

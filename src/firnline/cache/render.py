@@ -48,6 +48,10 @@ _FUNCTION = {
     "avg": "avg",
     "min": "min",
     "max": "max",
+    "stddev": "stddev_samp",
+    "median": "median",
+    "quantile": "quantile_cont",
+    "first_by": "arg_min_null",
 }
 
 
@@ -178,6 +182,8 @@ class _Renderer:
                 return f"(len({arguments[0]}) = 0)"
             case "count":
                 return f"count({arguments[0] if arguments else '*'})"
+            case "count_distinct":
+                return f"count(DISTINCT {arguments[0]})"
             case "list_json":
                 return f"CAST(to_json({arguments[0]}) AS VARCHAR)"
             case "iso_timestamp":

@@ -8,13 +8,14 @@ is reached through a relation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from firnline.cache.query import (
     Call,
+    Column,
     Exists,
     Expression,
-    Operator,
     Order,
     Scalar,
     Select,
@@ -24,12 +25,13 @@ from firnline.cache.query import (
 from firnline.catalog.conditions import ConditionError, condition
 from firnline.catalog.model import ScalarName
 from firnline.errors import UsageError
-from firnline.graph.inputs import aggregate_scalar
+from firnline.graph.aggregates import aggregate_expression, aggregate_scalar
 from firnline.graph.request import GraphContext
 from firnline.graph.scan import Aliases, DeniedObjectError, Scan
 from firnline.graph.shape import GraphField, GraphRelation
 
 NESTING_MAX = 8
+ORDER_NESTING_MAX = 3
 
 
 class FilterError(UsageError):
@@ -70,18 +72,54 @@ class Filters:
         """Return the sort keys of an `orderBy` value, ended by the key so that order is total."""
         keys: list[SortKey] = []
         for each in wanted:
-            chosen = [(name, direction) for name, direction in each.items() if direction]
-            if len(chosen) != 1:
-                raise FilterError(
-                    "each object in orderBy names exactly one field",
-                    hint="Write orderBy: [{amount: DESC}, {name: ASC}].",
-                )
-            name, direction = chosen[0]
-            keys.append(SortKey(scan.object.fields[name], scan.field(name), direction))
+            keys.append(self._sort_key(scan, each, 0))
         key_field = scan.object.fields[scan.object.key]
-        if all(key.field.name != key_field.name for key in keys):
+        if all(key.field is not key_field for key in keys):
             keys.append(SortKey(key_field, scan.field(key_field.name), "ASC"))
         return keys
+
+    def _sort_key(self, scan: Scan, wanted: Mapping[str, Any], depth: int) -> SortKey:
+        name, chosen = only(wanted, "orderBy")
+        field = scan.object.fields.get(name)
+        if field is not None:
+            return SortKey(field, scan.field(name), chosen)
+        if depth >= ORDER_NESTING_MAX:
+            raise FilterError(
+                f"orderBy leads over more than {ORDER_NESTING_MAX} relations",
+                hint="Order by a nearer record's field.",
+            )
+        relation = scan.object.relations[name]
+        if relation.many:
+            return self._sort_by_aggregate(scan, relation, chosen)
+        return self._sort_by_related(scan, relation, chosen, depth)
+
+    def _sort_by_related(
+        self, scan: Scan, relation: GraphRelation, wanted: Mapping[str, Any], depth: int
+    ) -> SortKey:
+        target, link = self._related(scan, relation)
+        inner = self._sort_key(target, wanted, depth + 1)
+        alias = self._aliases.next()
+        columns = (("v", inner.expression), ("k", target.field(target.object.key)))
+        # Over a relation by another field than the key there may be several: the first by key,
+        # which is also the one that the relation shows.
+        value = Call("first_by", (Column(alias, "v"), Column(alias, "k")))
+        rows = target.select(columns, [link])
+        expression = Scalar(Select((("v", value),), rows, alias))
+        return SortKey(_foreign(inner.field), expression, inner.direction)
+
+    def _sort_by_aggregate(
+        self, scan: Scan, relation: GraphRelation, wanted: Mapping[str, Any]
+    ) -> SortKey:
+        function, chosen = only(wanted["aggregate"], "aggregate")
+        restriction = wanted.get("where") or {}
+        name = None
+        if function != "count":
+            name, chosen = only(chosen, function)
+        value = self._aggregate(scan, relation, restriction, function, name, 0)
+        target = self._context.graph.objects[relation.target]
+        field = target.fields[name or target.key]
+        scalar = "int" if name is None else aggregate_scalar(function, field.scalar)
+        return SortKey(_foreign(field, scalar), value, chosen)
 
     def _part(self, scan: Scan, key: str, value: Any, depth: int) -> Expression:
         if value is None:
@@ -188,10 +226,11 @@ class Filters:
     ) -> Expression:
         target, link = self._related(scan, relation)
         condition_ = self.where(target, restriction, depth + 1)
-        operator: Operator = function  # type: ignore[assignment]  # named as the operators are
-        arguments = () if name is None else (target.field(name),)
-        columns = (("v", Call(operator, arguments)),)
-        return Scalar(target.select(columns, [link, condition_]))
+        value: Expression = Call("count", ())
+        if name is not None:
+            field = target.object.fields[name]
+            value = aggregate_expression(function, target.field(name), field.scalar)
+        return Scalar(target.select((("v", value),), [link, condition_]))
 
     def _related(self, scan: Scan, relation: GraphRelation) -> tuple[Scan, Expression]:
         target = Scan(self._context, self._context.graph.objects[relation.target], self._aliases)
@@ -216,6 +255,22 @@ class SortKey:
     def order(self) -> Order:
         """Return the part of ORDER BY."""
         return Order(self.expression, self.descending, self.nulls_first)
+
+
+def only(wanted: Mapping[str, Any] | None, place: str) -> tuple[str, Any]:
+    """Return the one entry of an input that takes exactly one; raises FilterError."""
+    chosen = [(name, value) for name, value in (wanted or {}).items() if value]
+    if len(chosen) != 1:
+        raise FilterError(
+            f"each object in {place} names exactly one field",
+            hint="Write orderBy: [{amount: DESC}, {account: {name: ASC}}].",
+        )
+    return chosen[0]
+
+
+def _foreign(field: GraphField, scalar: ScalarName | None = None) -> GraphField:
+    """Return a field of another object as itself no more: sorting by it is not sorting by ours."""
+    return replace(field, scalar=scalar or field.scalar)
 
 
 def _probe(target: Scan, conditions: list[Expression]) -> Select:

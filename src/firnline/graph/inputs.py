@@ -21,17 +21,16 @@ from graphql import (
 
 from firnline.catalog.conditions import OPERATORS
 from firnline.catalog.model import ScalarName
+from firnline.graph.aggregates import (
+    AGGREGATE_TYPES,
+    AGGREGATES,
+    COMPARABLE,
+    SORTABLE,
+    SUMMABLE,
+    aggregate_scalar,
+)
 from firnline.graph.scalars import SCALARS
 from firnline.graph.shape import GraphField, GraphObject
-
-SUMMABLE: frozenset[ScalarName] = frozenset({"int", "long", "decimal", "float"})
-COMPARABLE: frozenset[ScalarName] = SUMMABLE | {"date", "timestamp", "string"}
-AGGREGATES: Mapping[str, frozenset[ScalarName]] = {
-    "sum": SUMMABLE,
-    "avg": SUMMABLE,
-    "min": COMPARABLE,
-    "max": COMPARABLE,
-}
 
 ORDER_DIRECTION = GraphQLEnumType(
     "OrderDirection",
@@ -83,6 +82,9 @@ class Inputs:
         self._where: dict[str, GraphQLInputObjectType] = {}
         self._order: dict[str, GraphQLInputObjectType] = {}
         self._list_where: dict[str, GraphQLInputObjectType] = {}
+        self._list_order: dict[str, GraphQLInputObjectType] = {}
+        self._aggregate_where: dict[str, GraphQLInputObjectType] = {}
+        self._aggregate_order: dict[str, GraphQLInputObjectType] = {}
 
     def where(self, type_name: str) -> GraphQLInputObjectType:
         """Return `<Type>Where`."""
@@ -99,14 +101,71 @@ class Inputs:
         if type_name not in self._order:
             self._order[type_name] = GraphQLInputObjectType(
                 f"{type_name}OrderBy",
-                lambda: {
-                    each.name: GraphQLInputField(ORDER_DIRECTION)
-                    for each in self._objects[type_name].fields.values()
-                    if is_sortable(each)
-                },
+                lambda: self._order_fields(type_name),
                 description="One field; give several objects for several keys.",
             )
         return self._order[type_name]
+
+    def aggregate_where(self, type_name: str) -> GraphQLInputObjectType:
+        """Return `<Type>AggregateWhere`."""
+        if type_name not in self._aggregate_where:
+            self._aggregate_where[type_name] = GraphQLInputObjectType(
+                f"{type_name}AggregateWhere", lambda: self._aggregate_fields(type_name)
+            )
+        return self._aggregate_where[type_name]
+
+    def aggregate_order(self, type_name: str) -> GraphQLInputObjectType:
+        """Return `<Type>AggregateOrderBy`."""
+        if type_name not in self._aggregate_order:
+            self._aggregate_order[type_name] = GraphQLInputObjectType(
+                f"{type_name}AggregateOrderBy",
+                lambda: self._aggregate_order_fields(type_name),
+                description="One aggregate.",
+            )
+        return self._aggregate_order[type_name]
+
+    def _order_fields(self, type_name: str) -> dict[str, GraphQLInputField]:
+        found = self._objects[type_name]
+        fields = {
+            each.name: GraphQLInputField(ORDER_DIRECTION)
+            for each in found.fields.values()
+            if is_sortable(each)
+        }
+        for relation in found.relations.values():
+            target = relation.target
+            kind = self._list_order_of(target) if relation.many else self.order(target)
+            fields[relation.name] = GraphQLInputField(kind)
+        return fields
+
+    def _list_order_of(self, type_name: str) -> GraphQLInputObjectType:
+        if type_name not in self._list_order:
+            self._list_order[type_name] = GraphQLInputObjectType(
+                f"{type_name}ListOrderBy",
+                lambda: {
+                    "aggregate": GraphQLInputField(GraphQLNonNull(self.aggregate_order(type_name))),
+                    "where": GraphQLInputField(
+                        self.where(type_name), description="Which related records count."
+                    ),
+                },
+                description="An aggregate over the related records of one record.",
+            )
+        return self._list_order[type_name]
+
+    def _aggregate_order_fields(self, type_name: str) -> dict[str, GraphQLInputField]:
+        fields = {"count": GraphQLInputField(ORDER_DIRECTION)}
+        kinds: dict[frozenset[ScalarName], GraphQLInputObjectType] = {}
+        for name, scalars in (("Sum", SUMMABLE), ("Min", COMPARABLE), ("CountDistinct", SORTABLE)):
+            operands = {
+                each.name: GraphQLInputField(ORDER_DIRECTION)
+                for each in self._objects[type_name].fields.values()
+                if each.scalar in scalars
+            }
+            if operands:
+                kinds[scalars] = GraphQLInputObjectType(f"{type_name}{name}OrderBy", operands)
+        for function, scalars in AGGREGATES.items():
+            if scalars in kinds:
+                fields[function] = GraphQLInputField(kinds[scalars])
+        return fields
 
     def _where_fields(self, type_name: str) -> Iterator[tuple[str, GraphQLInputField]]:
         own = self.where(type_name)
@@ -141,11 +200,12 @@ class Inputs:
             "where": GraphQLInputField(
                 own, description="Which related records `aggregate` counts; alone: like `some`."
             ),
-            "aggregate": GraphQLInputField(self._aggregate(type_name)),
+            "aggregate": GraphQLInputField(self.aggregate_where(type_name)),
         }
 
-    def _aggregate(self, type_name: str) -> GraphQLInputObjectType:
+    def _aggregate_fields(self, type_name: str) -> dict[str, GraphQLInputField]:
         fields = {"count": GraphQLInputField(operators_of("int"))}
+        kinds: dict[str, GraphQLInputObjectType] = {}
         for function, scalars in AGGREGATES.items():
             operands = {
                 each.name: GraphQLInputField(operators_of(aggregate_scalar(function, each.scalar)))
@@ -153,20 +213,12 @@ class Inputs:
                 if each.scalar in scalars
             }
             if operands:
-                name = f"{type_name}{function.capitalize()}Where"
-                fields[function] = GraphQLInputField(GraphQLInputObjectType(name, operands))
-        return GraphQLInputObjectType(f"{type_name}AggregateWhere", fields)
+                name = f"{type_name}{AGGREGATE_TYPES[function]}Where"
+                kind = kinds.setdefault(name, GraphQLInputObjectType(name, operands))
+                fields[function] = GraphQLInputField(kind)
+        return fields
 
 
 def is_sortable(field: GraphField) -> bool:
     """Say whether records can be put in order by `field`."""
-    return field.scalar not in ("json", "strings")
-
-
-def aggregate_scalar(function: str, scalar: ScalarName) -> ScalarName:
-    """Return the type of an aggregate over a field of type `scalar`."""
-    if function == "avg":
-        return "float"
-    if function == "sum":
-        return {"int": "long", "long": "decimal"}.get(scalar, scalar)  # type: ignore[return-value]
-    return scalar
+    return field.scalar in SORTABLE

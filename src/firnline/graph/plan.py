@@ -17,10 +17,8 @@ from firnline.cache.query import (
     Bound,
     BoundList,
     Call,
-    Cast,
     Column,
     Expression,
-    Operator,
     Order,
     RowNumber,
     Select,
@@ -28,9 +26,9 @@ from firnline.cache.query import (
 from firnline.catalog.conditions import COLUMN_TYPES, condition
 from firnline.catalog.model import ScalarName
 from firnline.errors import UsageError
+from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fraction_of
 from firnline.graph.cursor import CursorSeal, after
 from firnline.graph.filter import Filters, SortKey
-from firnline.graph.inputs import aggregate_scalar
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.selection import Selected, Selections
@@ -86,16 +84,61 @@ class Columns:
     """The columns that a statement selects, each expression once."""
 
     named: dict[str, Expression] = field(default_factory=dict)
+    origins: dict[str, tuple[str, str]] = field(default_factory=dict)
     _names: dict[Expression, str] = field(default_factory=dict)
 
-    def add(self, expression: Expression) -> str:
-        """Return the name under which `expression` is selected."""
+    def add(self, expression: Expression, origin: tuple[str, str] | None = None) -> str:
+        """Return the name under which `expression` is selected.
+
+        `origin` says what it is: a field and its form ("answer", "link", "text").
+        """
         name = self._names.get(expression)
         if name is None:
             name = f"c{len(self.named)}"
             self._names[expression] = name
             self.named[name] = expression
+        if origin is not None:
+            self.origins.setdefault(name, origin)
         return name
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a statement asks in terms of fields, for answering it from columns in memory.
+
+    `filters` are (field, operator, value), all of which must hold; `is_complex` says that there is
+    more to it, which only DuckDB can answer. `order` are (field, direction).
+    """
+
+    filters: tuple[tuple[str, str, Any], ...] = ()
+    order: tuple[tuple[str, str], ...] = ()
+    link: str | None = None
+    is_complex: bool = False
+
+
+def outlined(
+    found: GraphObject,
+    where: Mapping[str, Any],
+    order: Sequence[SortKey],
+    relation: GraphRelation | None,
+    *,
+    is_complex: bool,
+) -> Outline:
+    """Return the outline of a page; complex when it filters by more than own plain fields."""
+    filters = []
+    for name, wanted in where.items():
+        if name not in found.fields or not isinstance(wanted, Mapping):
+            is_complex = True
+            break
+        filters += [(name, operator, value) for operator, value in wanted.items()]
+    if any(found.fields.get(key.field.name) is not key.field for key in order):
+        is_complex = True  # sorts by another object's field
+    return Outline(
+        filters=tuple(filters),
+        order=tuple((key.field.name, key.direction) for key in order),
+        link=None if relation is None else relation.remote,
+        is_complex=is_complex,
+    )
 
 
 @dataclass(slots=True)
@@ -116,6 +159,7 @@ class Statement:
     order: tuple[Order, ...] = ()
     limit: int | None = None
     link: Expression | None = None
+    outline: Outline | None = None
 
     def select(self, keys: Sequence[str] | None) -> Select:
         """Return the query for the parents `keys`, or for everything when there are none."""
@@ -148,6 +192,7 @@ class AggregateStatement:
     columns: Columns
     where: list[Expression]
     link: Expression | None = None
+    outline: Outline | None = None
 
     def select(self, keys: Sequence[str] | None) -> Select:
         """Return the query for the parents `keys`, or over everything when there are none."""
@@ -236,9 +281,12 @@ class Planner:
             link=self._link(scan, relation),
         )
         after_cursor = arguments.get("after")
+        has_after = after_cursor is not None
+        page.outline = outlined(found, where, order, relation, is_complex=has_after)
         if after_cursor is not None:
             conditions.append(after(order, self.seal.open(after_cursor, binding)))
         totals = self._totals(found, where, relation)
+        totals.outline = outlined(found, where, (), relation, is_complex=False)
         parts = self._parts(selected, scan, page.columns, totals)
         kinds = {part.kind for part in parts}
         wants_rows = bool(kinds & {"nodes", "edges", "pageInfo"})
@@ -267,10 +315,15 @@ class Planner:
             where = [condition(scan.field(key.name), key.scalar, "eq", value, self.context.now)]
         selection = self._records(scan, selected, columns)
         if relation is not None and relation.remote == found.key:
-            return RecordPlan(selection, Statement(scan, columns, where, link=link))
+            by_key = outlined(found, {}, (), relation, is_complex=False)
+            return RecordPlan(selection, Statement(scan, columns, where, link=link, outline=by_key))
         # A relation by another field than the key could find several: the first by key.
         order = (Order(scan.field(found.key)),)
-        return RecordPlan(selection, Statement(scan, columns, where, order, 1, link))
+        outline = None
+        if relation is None:
+            by_value = {found.key: {"eq": self.selections.arguments(selected)[found.key]}}
+            outline = outlined(found, by_value, (), None, is_complex=False)
+        return RecordPlan(selection, Statement(scan, columns, where, order, 1, link, outline))
 
     def _scan(self, found: GraphObject) -> tuple[Scan, Filters]:
         aliases = Aliases()
@@ -360,13 +413,17 @@ class Planner:
         except MaskedFieldError as masked:
             self.context.note(masked.note)
             return Leaf(selected.key)
-        return Leaf(selected.key, columns.add(answered(value, scalar)), is_json=scalar == "json")
+        return Leaf(
+            selected.key,
+            columns.add(answered(value, scalar), (selected.name, "answer")),
+            is_json=scalar == "json",
+        )
 
     def _child(self, scan: Scan, selected: Selected, columns: Columns) -> Child:
         relation = scan.object.relations[selected.name]
         target = self.context.graph.objects[relation.target]
         try:
-            local = columns.add(scan.key(relation.local))
+            local = columns.add(scan.key(relation.local), (relation.local, "link"))
             Scan(self.context, target, Aliases()).key(relation.remote)
         except MaskedFieldError as masked:
             coordinate = f"{scan.object.type_name}.{relation.name}"
@@ -393,17 +450,18 @@ class Planner:
             parts.append(part)
         return ListPlan(parts, None, None, 0, False, (), b"")
 
-    def _empty_aggregate(self, selected: Selected, *, is_top: bool = True) -> AggregateShape:
+    def _empty_aggregate(self, selected: Selected, function: str = "") -> AggregateShape:
         shape = AggregateShape()
         for each in self.selections.of(_object_type(selected), selected.nodes):
             if each.name == "__typename":
                 shape.entries[each.key] = each.type.name
             elif each.nodes[0].selection_set is None:
                 # `count` is a count only at the top: below, it is a field of that name.
-                empty = 0 if each.name == "count" and is_top else None
+                is_count = function == "countDistinct" or (each.name == "count" and not function)
+                empty = 0 if is_count else None
                 shape.entries[each.key] = AggregateColumn(each.name, empty)
             else:
-                shape.entries[each.key] = self._empty_aggregate(each, is_top=False)
+                shape.entries[each.key] = self._empty_aggregate(each, each.name)
         return shape
 
     def _aggregate(self, selected: Selected, totals: AggregateStatement) -> AggregateShape:
@@ -420,17 +478,18 @@ class Planner:
 
     def _operands(self, selected: Selected, totals: AggregateStatement) -> AggregateShape:
         shape = AggregateShape()
-        function: Operator = selected.name  # type: ignore[assignment]  # sum, avg, min, max
+        function = selected.name
+        fraction = fraction_of(self.selections.arguments(selected))
+        empty = 0 if function == "countDistinct" else None
         for each in self.selections.of(_object_type(selected), selected.nodes):
             if each.name == "__typename":
                 shape.entries[each.key] = each.type.name
                 continue
             scalar = totals.scan.object.fields[each.name].scalar
-            value: Expression = Call(function, (totals.scan.field(each.name),))
-            output = aggregate_scalar(function, scalar)
-            if output == "long":  # DuckDB sums whole numbers into 128 bits
-                value = Cast(value, "BIGINT")
-            shape.entries[each.key] = AggregateColumn(totals.columns.add(answered(value, output)))
+            operand = totals.scan.field(each.name)
+            value = aggregate_expression(function, operand, scalar, fraction)
+            column = totals.columns.add(answered(value, aggregate_scalar(function, scalar)))
+            shape.entries[each.key] = AggregateColumn(column, empty)
         return shape
 
 
@@ -451,7 +510,8 @@ def _cursor_columns(columns: Columns, order: Sequence[SortKey]) -> tuple[str, ..
         columns.add(
             key.expression
             if COLUMN_TYPES[key.field.scalar] == "VARCHAR"
-            else Call("text", (key.expression,))
+            else Call("text", (key.expression,)),
+            (key.field.name, "text"),
         )
         for key in order
     )

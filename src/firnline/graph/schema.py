@@ -15,6 +15,7 @@ from graphql import (
     GraphQLArgument,
     GraphQLError,
     GraphQLField,
+    GraphQLFloat,
     GraphQLInt,
     GraphQLList,
     GraphQLNamedType,
@@ -31,7 +32,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from firnline.graph import fixed
-from firnline.graph.inputs import AGGREGATES, Inputs, aggregate_scalar
+from firnline.graph.aggregates import AGGREGATE_TYPES, AGGREGATES, aggregate_scalar
+from firnline.graph.inputs import Inputs
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
 from firnline.graph.shape import GraphField, GraphObject, TenantGraph
@@ -229,6 +231,7 @@ class RecordTypes:
 
     def _aggregate(self, type_name: str) -> GraphQLObjectType:
         fields = {"count": GraphQLField(GraphQLNonNull(GraphQLInt))}
+        kinds: dict[str, GraphQLObjectType] = {}
         for function, scalars in AGGREGATES.items():
             values = {
                 each.name: GraphQLField(SCALARS[aggregate_scalar(function, each.scalar)])
@@ -236,8 +239,15 @@ class RecordTypes:
                 if each.scalar in scalars
             }
             if values:
-                inner = GraphQLObjectType(f"{type_name}{function.capitalize()}", values)
+                name = f"{type_name}{AGGREGATE_TYPES[function]}"
+                inner = kinds.setdefault(name, GraphQLObjectType(name, values))
                 fields[function] = GraphQLField(GraphQLNonNull(inner))
+        if f"{type_name}Statistics" in kinds:
+            fields["percentile"] = GraphQLField(
+                GraphQLNonNull(kinds[f"{type_name}Statistics"]),
+                args={"p": GraphQLArgument(GraphQLNonNull(GraphQLFloat))},
+                description="Interpolated between the nearest two values; p is from 0 to 1.",
+            )
         return GraphQLObjectType(f"{type_name}Aggregate", fields)
 
 
