@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -139,11 +140,51 @@ async def test_published_operation_is_found_by_its_id_and_tenant_only(state: Sta
     assert await state.operations("acme") == [row]
 
 
-async def test_publishing_a_custom_id_again_replaces_it(state: State) -> None:
+async def test_publishing_another_text_under_an_id_makes_a_version_of_it(state: State) -> None:
     await state.publish_operation("acme", "renewals", "Renewals", "query { a }", at=NOW)
-    row = await state.publish_operation("acme", "renewals", "Renewals", "query { b }", at=NOW)
+    later = NOW + timedelta(hours=1)
+    row = await state.publish_operation("acme", "renewals", "Renewals", "query { b }", at=later)
+    again = await state.publish_operation("acme", "renewals", "Renewals", "query { b }", at=NOW)
 
-    assert await state.operations("acme") == [row]
+    assert await state.operations("acme") == [row] == [again]
+    assert row.version == 2
+    first, second = await state.operations("acme", retired=True)
+    assert (first.version, first.text, first.retired_at) == (1, "query { a }", later)
+    assert second == row
+
+
+async def test_retired_operation_is_found_no_more_until_published_again(state: State) -> None:
+    await state.publish_operation("acme", "renewals", "Renewals", "query { a }", at=NOW)
+    await state.publish_operation("globex", "renewals", "Renewals", "query { a }", at=NOW)
+
+    assert await state.retire_operation("acme", "renewals", at=NOW)
+    assert not await state.retire_operation("acme", "renewals", at=NOW)
+
+    assert await state.operation("acme", "renewals") is None
+    assert await state.operation("globex", "renewals") is not None
+    row = await state.publish_operation("acme", "renewals", "Renewals", "query { a }", at=NOW)
+    assert (row.version, await state.operation("acme", "renewals")) == (2, row)
+
+
+async def test_operations_of_the_first_schema_are_kept_on_upgrade(tmp_path: Path) -> None:
+    home = tmp_path / "old"
+    home.mkdir()
+    with sqlite3.connect(home / "state.db") as old:
+        old.executescript(
+            """
+            CREATE TABLE schema_versions (version INTEGER PRIMARY KEY);
+            INSERT INTO schema_versions VALUES (1);
+            CREATE TABLE operations (tenant, operation_id, name, text, published_at);
+            INSERT INTO operations
+            VALUES ('acme', 'renewals', 'Renewals', 'query { a }', '2026-01-02 03:04:05.000000');
+            """
+        )
+    old.close()
+    for _ in range(2):
+        state = await State.open(Settings(home=home))
+        (row,) = await state.operations("acme")
+        await state.close()
+        assert (row.operation_id, row.text, row.version) == ("renewals", "query { a }", 1)
 
 
 def authorization(digest: str, expires_at: datetime) -> AuthorizationRow:

@@ -105,3 +105,12 @@ def _prepare(connection: Connection) -> None:
         connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
     elif found > SCHEMA_VERSION:
         raise StateVersionError(found)
+    elif found < SCHEMA_VERSION:
+        # Version 1 kept operations without their history.
+        connection.exec_driver_sql(
+            "INSERT INTO operation_versions"
+            " (tenant, operation_id, version, name, text, published_at, retired_at)"
+            " SELECT tenant, operation_id, 1, name, text, published_at, NULL FROM operations"
+        )
+        connection.exec_driver_sql("DROP TABLE operations")
+        connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))

@@ -39,13 +39,15 @@ class ConnectionRow:
 
 @dataclass(frozen=True, slots=True)
 class OperationRow:
-    """A persisted operation: what `documentId` names."""
+    """A version of a persisted operation; `documentId` names the one that is not retired."""
 
     tenant: str
     operation_id: str
     name: str
     text: str
     published_at: datetime
+    version: int = 1
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -88,14 +88,17 @@ catalogs = Table(
     SqlColumn("discovered_at", UtcDateTime, nullable=False),
 )
 
+# Every version that was ever published; the one that is not retired is what the id names.
 operations = Table(
-    "operations",
+    "operation_versions",
     metadata,
     _key("tenant"),
     _key("operation_id"),
+    SqlColumn("version", Integer, primary_key=True, autoincrement=False),
     SqlColumn("name", Text, nullable=False),
     SqlColumn("text", Text, nullable=False),
     SqlColumn("published_at", UtcDateTime, nullable=False),
+    SqlColumn("retired_at", UtcDateTime),
 )
 
 authorizations = Table(

@@ -170,32 +170,55 @@ class State:
     async def publish_operation(
         self, tenant: str, operation_id: str, name: str, text: str, *, at: datetime
     ) -> OperationRow:
-        """Store an operation under its id, replacing what the id named before."""
-        row = OperationRow(tenant, operation_id, name, text, at)
+        """Store an operation under its id; another text is a new version and retires the last."""
         table = schema.operations
+        one = (table.c.tenant == tenant, table.c.operation_id == operation_id)
         async with self._engine.begin() as connection:
+            query = select(table).where(*one).order_by(table.c.version.desc()).limit(1)
+            found = (await connection.execute(query)).first()
+            last = OperationRow(**found._mapping) if found else None
+            if last and last.retired_at is None and last.text == text:
+                return last
             await connection.execute(
-                delete(table).where(table.c.tenant == tenant, table.c.operation_id == operation_id)
+                update(table).where(*one, table.c.retired_at.is_(None)).values(retired_at=at)
             )
+            version = last.version + 1 if last else 1
+            row = OperationRow(tenant, operation_id, name, text, at, version)
             await connection.execute(insert(table).values(asdict(row)))
         return row
+
+    async def retire_operation(self, tenant: str, operation_id: str, *, at: datetime) -> bool:
+        """Let the id name nothing any more; return whether it named something."""
+        table = schema.operations
+        async with self._engine.begin() as connection:
+            gone = await connection.execute(
+                update(table)
+                .where(table.c.tenant == tenant, table.c.operation_id == operation_id)
+                .where(table.c.retired_at.is_(None))
+                .values(retired_at=at)
+            )
+        return gone.rowcount == 1
 
     async def operation(self, tenant: str, operation_id: str) -> OperationRow | None:
         """Return the operation that `operation_id` names at `tenant`."""
         table = schema.operations
         found = await self._rows(
-            select(table).where(table.c.tenant == tenant, table.c.operation_id == operation_id)
+            select(table)
+            .where(table.c.tenant == tenant, table.c.operation_id == operation_id)
+            .where(table.c.retired_at.is_(None))
         )
         return OperationRow(**found[0]._mapping) if found else None
 
-    async def operations(self, tenant: str) -> list[OperationRow]:
-        """Return the operations of `tenant`, in order of name."""
+    async def operations(self, tenant: str, *, retired: bool = False) -> list[OperationRow]:
+        """Return the operations of `tenant`, in order of name; with every version if `retired`."""
         table = schema.operations
         query = (
             select(table)
             .where(table.c.tenant == tenant)
-            .order_by(table.c.name, table.c.operation_id)
+            .order_by(table.c.name, table.c.operation_id, table.c.version)
         )
+        if not retired:
+            query = query.where(table.c.retired_at.is_(None))
         return [OperationRow(**row._mapping) for row in await self._rows(query)]
 
     # -- sign-ins under way and OAuth clients ---------------------------------------------------
