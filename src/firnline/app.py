@@ -27,7 +27,7 @@ from firnline.graph.resident import ResidentTables
 from firnline.graph.respond import Answer, Question, Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
-from firnline.settings import Settings
+from firnline.settings import Settings, read_settings
 from firnline.spec.effective import effective_mappings, effective_sync
 from firnline.spec.load import load_project
 from firnline.spec.model import Project, TenantSpec
@@ -59,7 +59,7 @@ class App:
         self._read_only = read_only
         self._databases: dict[str, TenantDatabase] = {}
         self._opening = asyncio.Lock()
-        self.graphs = TenantGraphs(project, catalogs=connections.state)
+        self.graphs = TenantGraphs(project, catalogs=connections.state, clock=clock)
         self.responder = Responder(
             self.graphs,
             databases=self.database,
@@ -216,7 +216,7 @@ async def opened(
     SpecError, VaultKeyInvalidError or what opening the state raises.
     """
     project = load_project(directory)
-    settings = settings or Settings()
+    settings = settings or read_settings()
     clock = clock or SystemClock()
     async with Connections.open(settings, clock=clock) as connections:
         app = App(

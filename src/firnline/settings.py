@@ -9,8 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from firnline.errors import UsageError
+
+
+class SettingsInvalidError(UsageError):
+    """A FIRNLINE_* variable or the .env file holds what cannot be used."""
+
+    code = "settings_invalid"
 
 
 class Settings(BaseSettings):
@@ -34,12 +42,14 @@ class Settings(BaseSettings):
     routes: Mapping[str, str] = Field(default_factory=dict)
     development: bool = False  # development sign-in and GraphiQL; never in production
     public_url: str = "http://127.0.0.1:8080"
-    request_deadline_s: float = 10.0
-    provider_deadline_s: float = 30.0
+    request_deadline_s: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    provider_deadline_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     queries_running_max: int = Field(default=8, ge=1)  # at once, of one tenant
     queries_waiting_max: int = Field(default=128, ge=0)
-    duckdb_memory: str = "1GB"
-    duckdb_threads: int = 2
+    persisted_only: bool = False  # published operations only, at every tenant
+    automatic_persisted_queries: bool = False  # Apollo's clients may register texts by hash
+    duckdb_memory: str = Field(default="1GB", pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")
+    duckdb_threads: int = Field(default=2, ge=1)
     resident_mb: int = 512  # columns kept in memory, over all tenants
 
     @field_validator("routes")
@@ -49,3 +59,30 @@ class Settings(BaseSettings):
             if not target.startswith(("http://127.0.0.1:", "http://[::1]:")):
                 raise ValueError("routes may only lead to loopback addresses")
         return routes
+
+
+def read_settings() -> Settings:
+    """Return what the environment and `.env` say; raises SettingsInvalidError.
+
+    The error names the variable and never its value, which may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        variable = f"FIRNLINE_{wrong['loc'][0]}".upper()
+        reason = wrong["msg"].removeprefix("Value error, ")
+        raise SettingsInvalidError(
+            f"{variable} cannot be used: {reason}",
+            hint=f"Correct {variable} in the environment or in .env, or remove it.",
+        ) from None
+    except SettingsError as error:
+        raise SettingsInvalidError(
+            f"the settings cannot be read: {error}",
+            hint="FIRNLINE_ROUTES and FIRNLINE_JWT_KEYS are JSON objects.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalidError(
+            f".env cannot be read ({type(error).__name__})",
+            hint="Make .env a UTF-8 text that this user may read, or remove it.",
+        ) from None

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.graph.world import World, seeded
 
+from firnline.graph.resident import ResidentTables
+
 
 @pytest.fixture(scope="module", autouse=True)
 def connectors() -> Iterator[None]:
@@ -18,9 +20,20 @@ def connectors() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def world(connectors: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def is_resident() -> bool:
+    """Say whether columns are kept in memory; modules that must hold both ways override this."""
+    return False
+
+
+@pytest.fixture(scope="module")
+def world(
+    connectors: None, tmp_path_factory: pytest.TempPathFactory, is_resident: bool
+) -> Iterator[World]:
     """Give two tenants with data, which tests may not change."""
     world = World.open(tmp_path_factory.mktemp("home"))
+    if is_resident:
+        world.resident = ResidentTables(1 << 28)
+        world.renew()
     for tenant in ("acme", "beta"):
         world.fill(seeded(), tenant)
     yield world

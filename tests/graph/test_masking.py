@@ -8,6 +8,13 @@ import pytest
 from tests.graph.rights import grant
 from tests.graph.world import PEOPLE, World, seeded, seen
 
+
+@pytest.fixture(scope="module", params=[False, True], ids=["duckdb", "resident"])
+def is_resident(request: pytest.FixtureRequest) -> bool:
+    """Hold everything here both ways: from DuckDB alone, and with columns in memory."""
+    return bool(request.param)
+
+
 MASKED = "masked@x.test"
 SELECTING = [
     ("{ deals { nodes { amount } } }", "Deal.amount"),

@@ -12,6 +12,12 @@ from firnline.catalog.mapping import MappingError
 from firnline.errors import FirnlineError
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["duckdb", "resident"])
+def is_resident(request: pytest.FixtureRequest) -> bool:
+    """Hold everything here both ways: from DuckDB alone, and with columns in memory."""
+    return bool(request.param)
+
+
 def without(*names: str) -> dict[tuple[str, str], list[dict[str, object]]]:
     return {slot: rows for slot, rows in seeded().items() if slot[1] not in names}
 

@@ -12,6 +12,13 @@ from tests.graph.asking import Writer, asks
 from tests.graph.reference import LIST_FIELDS, Ask, Reference, Refused
 from tests.graph.world import PEOPLE, World, seeded
 
+
+@pytest.fixture(scope="module", params=[False, True], ids=["duckdb", "resident"])
+def is_resident(request: pytest.FixtureRequest) -> bool:
+    """Hold everything here both ways: from DuckDB alone, and with columns in memory."""
+    return bool(request.param)
+
+
 ROWS = seeded()
 _PAGE_PARTS = """edges { cursor node { id } } totalCount
   pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"""

@@ -6,6 +6,12 @@ import pytest
 from tests.graph.world import World
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["duckdb", "resident"])
+def is_resident(request: pytest.FixtureRequest) -> bool:
+    """Hold everything here both ways: from DuckDB alone, and with columns in memory."""
+    return bool(request.param)
+
+
 def test_typename_is_answered_at_every_level(world: World) -> None:
     data = world.data(
         """{ __typename

@@ -38,6 +38,7 @@ from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, Reference
 from firnline.clock import FixedClock
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.operations import publish
+from firnline.graph.resident import ResidentTables
 from firnline.graph.respond import Answer, Question, Responder
 from firnline.graph.tenants import TenantGraphs
 from firnline.settings import Settings
@@ -332,6 +333,9 @@ class World:
         world.renew()
         return world
 
+    # Columns in memory, as in production; None: DuckDB answers everything.
+    resident: ResidentTables | None = None
+
     def renew(self) -> None:
         """Forget what was built so far, as a restart does."""
         self.graphs = TenantGraphs(self.project, catalogs=self.state)
@@ -341,6 +345,7 @@ class World:
             operations=self.state,
             seal=CursorSeal(b"k" * 32),
             clock=self.clock,
+            resident=self.resident,
         )
 
     async def _database(self, tenant: str) -> TenantDatabase:

@@ -91,6 +91,7 @@ class TenantDatabase:
         self._busy: set[duckdb.DuckDBPyConnection] = set()
         self._is_closed = False
         self._versions: Versions = MappingProxyType({})
+        self.generation = 0  # raised by every commit of this process, the file's only writer
 
     @classmethod
     def open(
@@ -151,6 +152,7 @@ class TenantDatabase:
                     yield transaction
                     versions = transaction.bump_versions()
                     cursor.commit()
+                    self.generation += 1
             except BaseException:
                 _leave(cursor)
                 raise

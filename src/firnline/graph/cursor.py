@@ -76,6 +76,11 @@ def after(keys: Sequence[SortKey], values: Sequence[Any]) -> Expression:
     return any_of(branches)
 
 
+def before(keys: Sequence[SortKey], values: Sequence[Any]) -> Expression:
+    """Return the condition that a row comes before the one with sort values `values`."""
+    return after([key.backward for key in keys], values)
+
+
 def _beyond(key: SortKey, value: Any) -> Expression:
     is_null = Call("is_null", (key.expression,))
     if value is None:

@@ -252,6 +252,16 @@ class SortKey:
         self.nulls_first = direction.endswith("NULLS_FIRST")
 
     @property
+    def backward(self) -> SortKey:
+        """Return the key that puts everything the other way round, nulls included."""
+        direction = "ASC" if self.descending else "DESC"
+        return SortKey(
+            self.field,
+            self.expression,
+            direction if self.nulls_first else f"{direction}_NULLS_FIRST",
+        )
+
+    @property
     def order(self) -> Order:
         """Return the part of ORDER BY."""
         return Order(self.expression, self.descending, self.nulls_first)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import strawberry
 from strawberry.types import Info
 
+from firnline.graph.window import PAGE_MAX, PageSizeError
 from firnline.graph.request import GraphContext
+from firnline.graph.search import definitions
 
 
 @strawberry.type(description="Where a connection of Relay stands.")
@@ -44,6 +48,18 @@ class Gateway:
     sources: list[Source]
 
 
+@strawberry.type(description="Something found in the schema.")
+class SearchHit:
+    """One hit of a field search."""
+
+    coordinate: str = strawberry.field(description="Type or Type.field.")
+    kind: str = strawberry.field(description="OBJECT, FIELD or RELATION.")
+    type: str
+    description: str
+    path: list[str] = strawberry.field(description="Field names from the root.")
+    example: str = strawberry.field(description="A query that reads it.")
+
+
 @strawberry.type
 class Query:
     """The fixed root fields; the tenant's own are added beside them."""
@@ -61,3 +77,37 @@ class Query:
                 for (connection, name), stamp in sorted(context.freshness().items())
             ],
         )
+
+    @strawberry.field(  # type: ignore[untyped-decorator]
+        name="_search",
+        description="Objects, fields and relations that you may read, best match first: names, "
+        "labels and descriptions, also beginnings of words and misspelt ones.",
+    )
+    async def search(
+        self, info: Info[GraphContext, None], text: str, first: int = 10
+    ) -> list[SearchHit]:
+        if not 0 <= first <= PAGE_MAX:
+            raise PageSizeError(first)
+        visible = info.context.visible
+        assert visible is not None
+        hits = await asyncio.to_thread(lambda: visible.index().find(text, first))
+        return [
+            SearchHit(
+                coordinate=hit.coordinate,
+                kind=hit.kind,
+                type=hit.type,
+                description=hit.description,
+                path=list(hit.path),
+                example=hit.example,
+            )
+            for hit in hits
+        ]
+
+    @strawberry.field(  # type: ignore[untyped-decorator]
+        name="_definitions",
+        description="The definitions of types (`Deal`, `DealWhere`) and fields (`Deal.stage`).",
+    )
+    async def definitions(self, info: Info[GraphContext, None], coordinates: list[str]) -> str:
+        visible = info.context.visible
+        assert visible is not None
+        return await asyncio.to_thread(lambda: definitions(visible.core_schema(), coordinates))

@@ -41,6 +41,7 @@ ORDER_DIRECTION = GraphQLEnumType(
         "DESC_NULLS_FIRST": GraphQLEnumValue("DESC_NULLS_FIRST"),
     },
 )
+_ORDER_FIELD = GraphQLInputField(ORDER_DIRECTION)  # without any state, so one serves every key
 _LISTS = frozenset({"in", "notIn", "iin", "hasAny", "hasAll"})
 _YES_NO = frozenset({"isNull", "isEmpty"})
 _OPERATOR_NAMES: Mapping[ScalarName, str] = {
@@ -72,6 +73,15 @@ def operators_of(scalar: ScalarName) -> GraphQLInputObjectType:
         else:
             fields[operator] = GraphQLInputField(value)
     return GraphQLInputObjectType(_OPERATOR_NAMES[scalar], fields)
+
+
+@cache
+def operator_field(scalar: ScalarName) -> GraphQLInputField:
+    """Return the operators of a scalar as a field, the same one wherever it needs no description.
+
+    A wide schema has tens of thousands of them.
+    """
+    return GraphQLInputField(operators_of(scalar))
 
 
 class Inputs:
@@ -126,11 +136,7 @@ class Inputs:
 
     def _order_fields(self, type_name: str) -> dict[str, GraphQLInputField]:
         found = self._objects[type_name]
-        fields = {
-            each.name: GraphQLInputField(ORDER_DIRECTION)
-            for each in found.fields.values()
-            if is_sortable(each)
-        }
+        fields = {each.name: _ORDER_FIELD for each in found.fields.values() if is_sortable(each)}
         for relation in found.relations.values():
             target = relation.target
             kind = self._list_order_of(target) if relation.many else self.order(target)
@@ -152,11 +158,11 @@ class Inputs:
         return self._list_order[type_name]
 
     def _aggregate_order_fields(self, type_name: str) -> dict[str, GraphQLInputField]:
-        fields = {"count": GraphQLInputField(ORDER_DIRECTION)}
+        fields = {"count": _ORDER_FIELD}
         kinds: dict[frozenset[ScalarName], GraphQLInputObjectType] = {}
         for name, scalars in (("Sum", SUMMABLE), ("Min", COMPARABLE), ("CountDistinct", SORTABLE)):
             operands = {
-                each.name: GraphQLInputField(ORDER_DIRECTION)
+                each.name: _ORDER_FIELD
                 for each in self._objects[type_name].fields.values()
                 if each.scalar in scalars
             }
@@ -204,11 +210,11 @@ class Inputs:
         }
 
     def _aggregate_fields(self, type_name: str) -> dict[str, GraphQLInputField]:
-        fields = {"count": GraphQLInputField(operators_of("int"))}
+        fields = {"count": operator_field("int")}
         kinds: dict[str, GraphQLInputObjectType] = {}
         for function, scalars in AGGREGATES.items():
             operands = {
-                each.name: GraphQLInputField(operators_of(aggregate_scalar(function, each.scalar)))
+                each.name: operator_field(aggregate_scalar(function, each.scalar))
                 for each in self._objects[type_name].fields.values()
                 if each.scalar in scalars
             }

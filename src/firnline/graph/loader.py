@@ -19,13 +19,17 @@ from firnline.graph.cursor import CursorSeal
 from firnline.graph.plan import (
     PARENT,
     AggregateShape,
+    AggregateStatement,
     Child,
     Leaf,
     ListPlan,
     Part,
     RecordPlan,
     RecordSelection,
+    Statement,
 )
+from firnline.graph.resident import ResidentReader
+from firnline.graph.rows import Rows
 
 KEYS_PER_STATEMENT_MAX = 10_000
 STATEMENTS_MAX = 200  # of one operation
@@ -52,22 +56,6 @@ class Fetch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Columns of one answer of the cache, all of one length."""
-
-    columns: Mapping[str, list[Any]]
-    count: int
-
-    def take(self, positions: Sequence[int]) -> Rows:
-        """Return the rows at `positions`, in that order."""
-        taken = {
-            name: [values[position] for position in positions]
-            for name, values in self.columns.items()
-        }
-        return Rows(taken, len(positions))
-
-
 @dataclass(slots=True)
 class Loader:
     """Loads the plans of one request."""
@@ -75,18 +63,24 @@ class Loader:
     fetch: Fetch
     seal: CursorSeal
     statements: list[tuple[str, int]]
+    resident: ResidentReader | None = None
     _weights: dict[int, tuple[Any, int]] = field(default_factory=dict)  # id -> value, its records
 
     def record(self, plan: RecordPlan) -> Any:
         """Return the record that a key names, None when there is none to see."""
-        rows = self._rows(plan.statement.select(None))
+        rows = self._page(plan.statement, None)
         records = self._records(plan.selection, rows)
         return records[0] if records else None
 
+    def records(self, plan: RecordPlan, keys: Sequence[str]) -> list[Any]:
+        """Return the records that keys name, in the keys' order, None where there is none to see."""
+        found = self._ones(plan, list(dict.fromkeys(keys)))
+        return [found.get(key) for key in keys]
+
     def connection(self, plan: ListPlan) -> dict[str, Any]:
         """Return a root connection."""
-        rows = None if plan.page is None else self._rows(plan.page.select(None))
-        totals = None if plan.totals is None else self._rows(plan.totals.select(None))
+        rows = None if plan.page is None else self._page(plan.page, None)
+        totals = None if plan.totals is None else self._totals(plan.totals, None)
         return self._connections(plan, {"": rows}, {"": totals})[""]
 
     def _rows(self, select: Select) -> Rows:
@@ -147,7 +141,7 @@ class Loader:
     def _ones(self, plan: RecordPlan, keys: Sequence[str]) -> Mapping[str, Any]:
         if not keys:
             return {}
-        rows = self._batched(plan.statement.select, keys)
+        rows = self._page(plan.statement, keys)
         return dict(zip(rows.columns[PARENT], self._records(plan.selection, rows), strict=True))
 
     def _many(self, plan: ListPlan, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
@@ -156,10 +150,31 @@ class Loader:
         pages: dict[str, Rows | None] = dict.fromkeys(keys)
         totals: dict[str, Rows | None] = dict.fromkeys(keys)
         if plan.page is not None:
-            pages |= _grouped(self._batched(plan.page.select, keys))
+            pages |= _grouped(self._page(plan.page, keys))
         if plan.totals is not None:
-            totals |= _grouped(self._batched(plan.totals.select, keys))
+            totals |= _grouped(self._totals(plan.totals, keys))
         return self._connections(plan, pages, totals)
+
+    def _page(self, statement: Statement, keys: Sequence[str] | None) -> Rows:
+        """Return a page from columns in memory where that is possible, else from DuckDB."""
+        rows = self.resident.page(statement, keys) if self.resident else None
+        if rows is not None:
+            return rows
+        return (
+            self._rows(statement.select(None))
+            if keys is None
+            else self._batched(statement.select, keys)
+        )
+
+    def _totals(self, statement: AggregateStatement, keys: Sequence[str] | None) -> Rows:
+        rows = self.resident.totals(statement, keys) if self.resident else None
+        if rows is not None:
+            return rows
+        return (
+            self._rows(statement.select(None))
+            if keys is None
+            else self._batched(statement.select, keys)
+        )
 
     def _batched(self, select: Callable[[Sequence[str]], Select], keys: Sequence[str]) -> Rows:
         batches = [
@@ -181,7 +196,7 @@ class Loader:
         totals: Mapping[str, Rows | None],
     ) -> dict[str, dict[str, Any]]:
         """Return one connection per parent, records of all parents made in one go."""
-        kept, bounds, more = _cut(pages, plan.first)
+        kept, bounds, more = _cut(pages, plan)
         answers: dict[str, dict[str, Any]] = {parent: {} for parent in pages}
         cursors = self._cursors(plan, kept)
         for part in plan.parts:
@@ -251,7 +266,7 @@ def _grouped(rows: Rows) -> dict[str, Rows]:
 
 
 def _cut(
-    pages: Mapping[str, Rows | None], first: int
+    pages: Mapping[str, Rows | None], plan: ListPlan
 ) -> tuple[Rows, dict[str, tuple[int, int]], dict[str, bool]]:
     """Return the rows of all pages as one, where each parent's begin and end, and who has more."""
     columns: dict[str, list[Any]] = {}
@@ -259,11 +274,13 @@ def _cut(
     more: dict[str, bool] = {}
     start = 0
     for parent, page in pages.items():
-        held = 0 if page is None else min(page.count, first)
-        more[parent] = page is not None and page.count > first
+        held = 0 if page is None else min(page.count, plan.first)
+        more[parent] = page is not None and page.count > plan.first
         if page is not None:
             for name, values in page.columns.items():
-                columns.setdefault(name, []).extend(values[:held])
+                columns.setdefault(name, []).extend(
+                    values[:held][::-1] if plan.is_backward else values[:held]
+                )
         bounds[parent] = (start, start + held)
         start += held
     return Rows(columns, start), bounds, more
@@ -275,8 +292,8 @@ def _single(
     match part.kind:
         case "pageInfo":
             facts = {
-                "hasNextPage": has_more,
-                "hasPreviousPage": plan.has_after,
+                "hasNextPage": plan.has_before or (has_more and not plan.is_backward),
+                "hasPreviousPage": plan.has_after or (has_more and plan.is_backward),
                 "startCursor": cursors[0] if cursors else None,
                 "endCursor": cursors[-1] if cursors else None,
                 "__typename": "PageInfo",

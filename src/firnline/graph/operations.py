@@ -18,6 +18,8 @@ from firnline.graph.schema import TenantSchema
 from firnline.state.rows import OperationRow
 from firnline.state.state import operation_id_of
 
+_DIGEST_PREFIX = "sha256:"
+
 
 class UnknownOperationError(FirnlineError):
     """No operation of that id is published for this tenant."""
@@ -28,7 +30,7 @@ class UnknownOperationError(FirnlineError):
     def __init__(self, operation_id: str) -> None:
         super().__init__(
             f"no operation {operation_id!r} is published for this tenant",
-            hint="Publish it with `firnline operations publish FILE --tenant TENANT`.",
+            hint="Publish it with `firnline operations publish`, or ask by a published id.",
         )
 
 
@@ -67,6 +69,21 @@ async def publish(
     The id is the digest of the text unless `operation_id` names another. Raises DocumentError,
     DocumentTooLargeError or OperationInvalidError, naming every problem.
     """
+    name = checked(text, tenant=tenant, schema=schema, limits=limits)
+    digest = operation_id_of(text)
+    identity = operation_id or digest
+    if identity.startswith(_DIGEST_PREFIX) and identity != digest:
+        raise OperationInvalidError(
+            f"{identity!r} is not the digest of the document",
+            hint="Leave the id away, or choose one that does not start with sha256:.",
+        )
+    return await store.publish_operation(tenant, identity, name, text, at=now)
+
+
+def checked(
+    text: str, *, tenant: str, schema: TenantSchema, limits: DocumentLimits | None = None
+) -> str:
+    """Return the name of a document's one operation; raises as `publish` does."""
     document = guarded(text, limits or DocumentLimits())
     names = operation_names(document)
     if len(names) != 1 or not names[0]:
@@ -80,8 +97,7 @@ async def publish(
             "; ".join(problem.message for problem in problems),
             hint=f"Compare with `firnline schema {tenant}`.",
         )
-    identity = operation_id or operation_id_of(text)
-    return await store.publish_operation(tenant, identity, names[0], text, at=now)
+    return names[0]
 
 
 def operation_names(document: DocumentNode) -> Sequence[str]:

@@ -23,33 +23,19 @@ from firnline.cache.query import (
     RowNumber,
     Select,
 )
-from firnline.catalog.conditions import COLUMN_TYPES, condition
+from firnline.catalog.conditions import COLUMN_TYPES, bound, condition
 from firnline.catalog.model import ScalarName
-from firnline.errors import UsageError
 from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fraction_of
-from firnline.graph.cursor import CursorSeal, after
+from firnline.graph.cursor import CursorSeal, after, before
 from firnline.graph.filter import Filters, SortKey
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.shape import GraphObject, GraphRelation
+from firnline.graph.window import PAGE_MAX, PageSizeError, Window
 
-PAGE_DEFAULT = 20
-PAGE_MAX = 200
 PARENT = "parent"
 NUMBER = "number"
-
-
-class PageSizeError(UsageError):
-    """The caller asked for more records than one page may hold, or for less than none."""
-
-    code = "page_size"
-
-    def __init__(self, asked: int) -> None:
-        super().__init__(
-            f"first: {asked} is outside 0..{PAGE_MAX}",
-            hint=f"Ask for first: {PAGE_MAX}, then follow pageInfo.endCursor.",
-        )
 
 
 @dataclass(slots=True)
@@ -250,6 +236,8 @@ class ListPlan:
     has_after: bool
     cursor_columns: tuple[str, ...]
     binding: bytes
+    has_before: bool = False
+    is_backward: bool = False  # read from the end, so that each page arrives upside down
 
 
 @dataclass(slots=True)
@@ -265,7 +253,7 @@ class Planner:
     ) -> ListPlan:
         """Plan a connection field, of the root or of a relation."""
         arguments = self.selections.arguments(selected)
-        first = _page_size(arguments.get("first"))
+        window = Window.of(arguments)
         where = arguments.get("where") or {}
         order_by = arguments.get("orderBy") or []
         scan, filters = self._scan(found)
@@ -276,15 +264,16 @@ class Planner:
             scan=scan,
             columns=Columns(),
             where=conditions,
-            order=tuple(key.order for key in order),
-            limit=first + 1,
+            order=tuple((key.backward if window.is_backward else key).order for key in order),
+            limit=window.size + 1,
             link=self._link(scan, relation),
         )
-        after_cursor = arguments.get("after")
-        has_after = after_cursor is not None
-        page.outline = outlined(found, where, order, relation, is_complex=has_after)
-        if after_cursor is not None:
-            conditions.append(after(order, self.seal.open(after_cursor, binding)))
+        is_complex = window.is_backward or bool(window.after or window.before)
+        page.outline = outlined(found, where, order, relation, is_complex=is_complex)
+        if window.after is not None:
+            conditions.append(after(order, self.seal.open(window.after, binding)))
+        if window.before is not None:
+            conditions.append(before(order, self.seal.open(window.before, binding)))
         totals = self._totals(found, where, relation)
         totals.outline = outlined(found, where, (), relation, is_complex=False)
         parts = self._parts(selected, scan, page.columns, totals)
@@ -295,10 +284,12 @@ class Planner:
             parts=parts,
             page=page if wants_rows else None,
             totals=totals if kinds & {"totalCount", "aggregate"} else None,
-            first=first,
-            has_after=after_cursor is not None,
+            first=window.size,
+            has_after=window.after is not None,
             cursor_columns=_cursor_columns(page.columns, order) if wants_cursor else (),
             binding=binding,
+            has_before=window.before is not None,
+            is_backward=window.is_backward,
         )
 
     def record(
@@ -324,6 +315,19 @@ class Planner:
             by_value = {found.key: {"eq": self.selections.arguments(selected)[found.key]}}
             outline = outlined(found, by_value, (), None, is_complex=False)
         return RecordPlan(selection, Statement(scan, columns, where, order, 1, link, outline))
+
+    def records(self, found: GraphObject, selected: Selected) -> tuple[RecordPlan, list[str]]:
+        """Plan several records by their keys, which are returned as relations compare them."""
+        asked = self.selections.arguments(selected)["keys"]
+        if len(asked) > PAGE_MAX:
+            raise PageSizeError(len(asked), "keys")
+        scan, _ = self._scan(found)
+        key = found.fields[found.key]
+        columns = Columns()
+        keys = [str(bound(each, key.scalar, self.context.now).value) for each in asked]
+        link = scan.key(found.key)
+        selection = self._records(scan, selected, columns)
+        return RecordPlan(selection, Statement(scan, columns, [], link=link)), keys
 
     def _scan(self, found: GraphObject) -> tuple[Scan, Filters]:
         aliases = Aliases()
@@ -515,14 +519,6 @@ def _cursor_columns(columns: Columns, order: Sequence[SortKey]) -> tuple[str, ..
         )
         for key in order
     )
-
-
-def _page_size(asked: int | None) -> int:
-    if asked is None:
-        return PAGE_DEFAULT
-    if not 0 <= asked <= PAGE_MAX:
-        raise PageSizeError(asked)
-    return asked
 
 
 def _object_type(selected: Selected) -> GraphQLObjectType:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from graphql import GraphQLResolveInfo, GraphQLSchema
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
+from firnline.graph.search import SearchIndex
 from firnline.graph.shape import TenantGraph
 
 
@@ -40,6 +41,22 @@ class AccessNote:
         }
 
 
+class VisiblePart(Protocol):
+    """What the principal may read of the graph; computed when it is first asked for."""
+
+    def graph(self) -> TenantGraph:
+        """Return it as a graph."""
+        ...
+
+    def core_schema(self) -> GraphQLSchema:
+        """Return its schema as graphql-core knows it."""
+        ...
+
+    def index(self) -> SearchIndex:
+        """Return what can be found in it."""
+        ...
+
+
 @dataclass(slots=True)
 class GraphContext:
     """One request of one principal against one snapshot of one tenant's cache.
@@ -55,8 +72,7 @@ class GraphContext:
     now: datetime
     resolve: Callable[[GraphQLResolveInfo[Any]], Awaitable[Completed]]
     freshness: Callable[[], Mapping[tuple[str, str], str | None]]
-    visible: Callable[[], TenantGraph] | None = None  # what the principal may read of `graph`
-    introspected: Callable[[], GraphQLSchema] | None = None  # the schema of `visible`
+    visible: VisiblePart | None = None
     variables: Any = None
     notes: dict[tuple[str, str], AccessNote] = field(default_factory=dict)
     objects_read: set[tuple[str, str]] = field(default_factory=set)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -35,14 +34,16 @@ from firnline.graph.loader import Loader
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.plan import Planner
 from firnline.graph.request import Completed, GraphContext
+from firnline.graph.resident import ResidentTables
 from firnline.graph.schema import TenantSchema
 from firnline.graph.selection import Selected, Selections
-from firnline.graph.shape import TenantGraph
 from firnline.graph.tenants import TenantGraphs
-from firnline.graph.visible import VisibleSchemas
+from firnline.graph.visible import VisibleGraphs
 
 _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
+_DOCUMENTS_MAX = 1024
+Freshness = Mapping[tuple[str, str], str | None]
 _INTERRUPT_EVERY_S = 0.05
 
 
@@ -104,14 +105,18 @@ class Responder:
         seal: CursorSeal,
         clock: Clock,
         limits: DocumentLimits | None = None,
+        resident: ResidentTables | None = None,
     ) -> None:
         self._graphs = graphs
+        self._resident = resident
         self._databases = databases
         self._operations = operations
         self._seal = seal
         self._clock = clock
         self._limits = limits or DocumentLimits()
-        self._visible = VisibleSchemas()
+        self._visible = VisibleGraphs(graphs.schema)
+        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
     async def visible_schema(self, principal: Principal) -> TenantSchema:
         """Return the schema of what the principal may read."""
@@ -119,31 +124,24 @@ class Responder:
         async with _Session(await self._databases(principal.tenant)) as session:
             decisions = await session.run(self._graphs.decisions, graph, principal)
         now = self._clock.now()
-        return self._schema_of(
-            graph, self._visible.graph(graph, decisions, principal=principal, now=now)
-        )
-
-    def _schema_of(self, graph: TenantGraph, visible: TenantGraph) -> TenantSchema:
-        if visible.shape == graph.shape:
-            return self._graphs.schema(graph)
-        return self._visible.schema(visible)
+        visible = self._visible.of(graph, decisions, principal=principal, now=now)
+        return await asyncio.to_thread(visible.schema)
 
     async def answer(self, principal: Principal, question: Question) -> Answer:
         """Answer one question; raises FirnlineError when it cannot be asked at all."""
         graph = await self._graphs.graph(principal.tenant)
         text = await self._text(principal, question)
-        _check_operation(guarded(text, self._limits), question.operation_name)
+        _check_operation(self._guarded(text), question.operation_name)
         guard_variables(question.variables, self._limits)
         schema = self._graphs.schema(graph)
         database = await self._databases(principal.tenant)
         # Before the snapshot: a sync between the two may make the data younger than what we say of
         # it, never older.
-        freshness = _freshness(database)
+        freshness = self._freshness(database)
         async with _Session(database) as session:
             decisions = await session.run(self._graphs.decisions, graph, principal)
-            execution = _Execution(session, self._seal)
+            execution = _Execution(session, self._seal, self._resident)
             now = self._clock.now()
-            visible = partial(self._visible.graph, graph, decisions, principal=principal, now=now)
             context = GraphContext(
                 principal=principal,
                 graph=graph,
@@ -151,8 +149,7 @@ class Responder:
                 now=now,
                 resolve=execution.resolve,
                 freshness=lambda: freshness,
-                visible=visible,
-                introspected=lambda: self._schema_of(graph, visible())._schema,
+                visible=self._visible.of(graph, decisions, principal=principal, now=now),
             )
             execution.context = context
             result = await schema.execute(
@@ -168,6 +165,28 @@ class Responder:
             statements=tuple(execution.statements),
             executed=context.variables is not None,
         )
+
+    def _guarded(self, text: str) -> DocumentNode:
+        document = self._documents.get(text)
+        if document is None:
+            document = self._documents[text] = guarded(text, self._limits)
+            if len(self._documents) > _DOCUMENTS_MAX:
+                self._documents.popitem(last=False)
+        self._documents.move_to_end(text)
+        return document
+
+    def _freshness(self, database: TenantDatabase) -> Freshness:
+        """Return when each object was last read in full, asked again after every commit."""
+        known = self._fresh.get(database.tenant)
+        if known is None or known[0] is not database or known[1] != database.generation:
+            generation = database.generation
+            stamps = database.freshness()
+            found = {
+                slot: stamps[slot].isoformat().replace("+00:00", "Z") if slot in stamps else None
+                for slot in database.versions()
+            }
+            known = self._fresh[database.tenant] = (database, generation, found)
+        return known[2]
 
     async def _text(self, principal: Principal, question: Question) -> str:
         if question.query is not None:
@@ -230,9 +249,12 @@ class _Session:
 class _Execution:
     """Plans and loads the root fields of one operation."""
 
-    def __init__(self, session: _Session, seal: CursorSeal) -> None:
+    def __init__(
+        self, session: _Session, seal: CursorSeal, resident: ResidentTables | None
+    ) -> None:
         self._session = session
         self._seal = seal
+        self._resident = resident
         self.context: GraphContext | None = None
         self.statements: list[tuple[str, int]] = []
 
@@ -243,7 +265,10 @@ class _Execution:
         assert self.context is not None
         selections = Selections(info, self.context.variables)
         planner = Planner(self.context, selections, self._seal)
-        loader = Loader(snapshot.fetch, self._seal, self.statements)
+        reader = None
+        if self._resident is not None:
+            reader = self._resident.reader(self.context, snapshot.fetch, snapshot.versions)
+        loader = Loader(snapshot.fetch, self._seal, self.statements, reader)
         node = info.field_nodes[0]
         key = node.alias.value if node.alias else node.name.value
         root = Selected(key, info.parent_type, node)
@@ -251,13 +276,19 @@ class _Execution:
         entries = {
             (found.namespace, name): (found, many)
             for found in self.context.graph.objects.values()
-            for name, many in ((found.list_name, True), (found.one_name, False))
+            for name, many in (
+                (found.list_name, True),
+                (found.one_name, False),
+                (found.several_name, None),
+            )
         }
 
         def load(namespace: str, selected: Selected) -> Any:
             if selected.name == "__typename":
                 return selected.type.name
             found, many = entries[namespace, selected.name]
+            if many is None:
+                return loader.records(*planner.records(found, selected))
             if many:
                 return loader.connection(planner.connection(found, selected))
             return loader.record(planner.record(found, selected))
@@ -269,14 +300,6 @@ class _Execution:
         assert isinstance(namespace_type, GraphQLObjectType)
         members = selections.of(namespace_type, root.nodes)
         return {selected.key: load(root.name, selected) for selected in members}
-
-
-def _freshness(database: TenantDatabase) -> Mapping[tuple[str, str], str | None]:
-    stamps: Mapping[tuple[str, str], datetime] = database.freshness()
-    return {
-        slot: stamps[slot].isoformat().replace("+00:00", "Z") if slot in stamps else None
-        for slot in database.versions()
-    }
 
 
 def _extensions(

@@ -8,6 +8,7 @@ Two tenants of one shape share one schema: resolvers take sources from the reque
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import strawberry
@@ -31,6 +32,7 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from firnline.catalog.model import ScalarName
 from firnline.graph import fixed
 from firnline.graph.aggregates import AGGREGATE_TYPES, AGGREGATES, aggregate_scalar
 from firnline.graph.inputs import Inputs
@@ -54,11 +56,11 @@ class SetwiseExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         """Let introspection see only what the principal may read."""
         info = super().build_resolve_info(field_def, field_nodes, parent_type, path)
-        introspected = self.context_value.introspected
-        if introspected is not None and (
+        visible = self.context_value.visible
+        if visible is not None and (
             field_def in (SchemaMetaFieldDef, TypeMetaFieldDef) or parent_type.name[:2] == "__"
         ):
-            return info._replace(schema=introspected())
+            return info._replace(schema=visible.core_schema())
         return info
 
     def complete_value(
@@ -154,7 +156,8 @@ class RecordTypes:
 
     def _entry_fields(self, found: GraphObject, resolve: Any) -> Iterator[tuple[str, GraphQLField]]:
         yield found.list_name, self._list_field(found.type_name, found.description, resolve)
-        key = GraphQLArgument(GraphQLNonNull(SCALARS[found.fields[found.key].scalar]))
+        key_type = GraphQLNonNull(SCALARS[found.fields[found.key].scalar])
+        key = GraphQLArgument(key_type)
         yield (
             found.one_name,
             GraphQLField(
@@ -162,6 +165,16 @@ class RecordTypes:
                 args={found.key: key},
                 resolve=resolve,
                 description=f"One {found.type_name} by its key, null when there is none to see.",
+            ),
+        )
+
+        yield (
+            found.several_name,
+            GraphQLField(
+                GraphQLNonNull(GraphQLList(self._record(found.type_name))),
+                args={"keys": GraphQLArgument(GraphQLNonNull(GraphQLList(key_type)))},
+                resolve=resolve,
+                description="Records by their keys, in that order; null where there is none to see.",
             ),
         )
 
@@ -174,6 +187,8 @@ class RecordTypes:
                 "orderBy": GraphQLArgument(order),
                 "first": GraphQLArgument(GraphQLInt, description="Page size, 20 when absent."),
                 "after": GraphQLArgument(GraphQLString, description="A cursor to go on from."),
+                "last": GraphQLArgument(GraphQLInt, description="Page size, counted from the end."),
+                "before": GraphQLArgument(GraphQLString, description="A cursor to end before."),
             },
             resolve=resolve,
             description=description or None,
@@ -234,7 +249,7 @@ class RecordTypes:
         kinds: dict[str, GraphQLObjectType] = {}
         for function, scalars in AGGREGATES.items():
             values = {
-                each.name: GraphQLField(SCALARS[aggregate_scalar(function, each.scalar)])
+                each.name: _aggregate_field(aggregate_scalar(function, each.scalar))
                 for each in self._objects[type_name].fields.values()
                 if each.scalar in scalars
             }
@@ -249,6 +264,11 @@ class RecordTypes:
                 description="Interpolated between the nearest two values; p is from 0 to 1.",
             )
         return GraphQLObjectType(f"{type_name}Aggregate", fields)
+
+
+@cache
+def _aggregate_field(scalar: ScalarName) -> GraphQLField:
+    return GraphQLField(SCALARS[scalar])
 
 
 def _output(each: GraphField) -> Any:

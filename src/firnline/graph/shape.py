@@ -16,20 +16,30 @@ from functools import cached_property
 from firnline.cache.naming import column_names
 from firnline.catalog.mapping import MappingError, mapping_problems, scalar_of
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
+from firnline.graph.provenance import label_and_help, provenance, sentences
 from firnline.spec.effective import (
     EffectiveMapping,
     effective_access,
     effective_mappings,
     policy_for,
 )
-from firnline.spec.model import FieldMapping, FromField, ObjectPolicy, ObjectSpec, Project
+from firnline.spec.model import (
+    FieldMapping,
+    FromField,
+    ObjectPolicy,
+    ObjectSpec,
+    Project,
+    RelationSpec,
+)
 
 _LEGAL = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 _FILTER_WORDS = frozenset({"and", "or", "not"})
-_FUNCTIONS = ("Sum", "Avg", "Min", "Max", "Aggregate")
+_FUNCTIONS = ("Sum", "Avg", "Min", "Max", "CountDistinct", "Statistics", "Aggregate")
 # Types that stand beside an object's own, and the field that gives one record of it.
 _BESIDE = (
-    *("Where", "ListWhere", "OrderBy", "Connection", "Edge", "_by_key"),
+    *("Where", "ListWhere", "OrderBy", "Connection", "Edge", "_by_key", "_by_keys"),
+    *("ListOrderBy", "AggregateOrderBy", "SumOrderBy", "MinOrderBy", "CountDistinctOrderBy"),
+    *("Group", "GroupKeys", "GroupBy", "GroupOrderBy"),
     *_FUNCTIONS,
     *(f"{function}Where" for function in _FUNCTIONS),
 )
@@ -77,6 +87,11 @@ class GraphObject:
     relations: Mapping[str, GraphRelation]
     policy: ObjectPolicy
     description: str = ""
+
+    @property
+    def several_name(self) -> str:
+        """Return the root field that gives records by their keys."""
+        return f"{self.one_name}s" if self.namespace else f"{self.list_name}ByKey"
 
 
 @dataclass(frozen=True)
@@ -187,12 +202,16 @@ def _builder_face(
     }
     for name, mapping in present.items():
         declared = project.integration.objects[name]
+        provider = catalogs[mapping.connection].provider
+        source = catalogs[mapping.connection].by_name[mapping.source]
         fields = {
             each: GraphField(
                 name=each,
                 scalar=scalar_of(spec.type),
                 mapping=mapping.fields[each],
-                description=spec.description,
+                description=sentences(
+                    spec.description, provenance(mapping.fields[each], source, provider)
+                ),
                 words=spec.values,
             )
             for each, spec in declared.fields.items()
@@ -205,7 +224,7 @@ def _builder_face(
                 many=relation.many,
                 local=local,
                 remote=remote,
-                description=relation.description,
+                description=relation.description or _relation_text(relation, local, remote),
             )
             for each, relation in declared.relations.items()
             for local, remote in relation.on.items()
@@ -217,13 +236,13 @@ def _builder_face(
             one_name=_lower_first(name),
             namespace="",
             connection=mapping.connection,
-            source=catalogs[mapping.connection].by_name[mapping.source],
+            source=source,
             where=mapping.where,
             key=declared.key,
             fields=fields,
             relations=relations,
             policy=policy_for(policies, name) or ObjectPolicy(),
-            description=declared.description,
+            description=sentences(declared.description, f"From {provider}.{source.name}"),
         )
 
 
@@ -258,13 +277,18 @@ def _provider_face(
 
 
 def _provider_field(source: FieldInfo) -> GraphField:
-    note = f" ({source.source_type})" if source.source_type else ""
     return GraphField(
         name=field_name(source.name),
         scalar=source.type,
         mapping=FromField.model_construct(from_=source.name, values={}, otherwise=None),
-        description=f"{source.description or source.label or source.name}{note}",
+        description=label_and_help(source),
     )
+
+
+def _relation_text(relation: RelationSpec, local: str, remote: str) -> str:
+    if relation.many:
+        return f"The {relation.to} records whose {remote} is this one's {local}."
+    return f"The {relation.to} whose {remote} is this one's {local}."
 
 
 def _provider_relations(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from firnline.access.decisions import Decisions
@@ -17,6 +17,7 @@ from firnline.cache.database import Snapshot
 from firnline.cache.opening import NoDataYetError
 from firnline.cache.permission_rows import CachedPermissionRows
 from firnline.catalog.model import Catalog
+from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
 from firnline.errors import UnknownTenantError
 from firnline.graph.schema import TenantSchema
@@ -25,6 +26,7 @@ from firnline.spec.model import Project
 
 _SCHEMAS_MAX = 64
 _PEOPLE_MAX = 4096
+_CATALOG_AGE_S = 1.0  # another process may discover: looked for this often
 
 Versions = Mapping[tuple[str, str], int]
 
@@ -45,6 +47,7 @@ class Catalogs(Protocol):
 class _Known:
     versions: tuple[tuple[str, int], ...]
     graph: TenantGraph
+    asked_at: float  # when the state last confirmed these versions, monotonic seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,14 @@ class _Rights:
 class TenantGraphs:
     """The graphs of all tenants of one project."""
 
-    def __init__(self, project: Project, *, catalogs: Catalogs) -> None:
+    def __init__(self, project: Project, *, catalogs: Catalogs, clock: Clock | None = None) -> None:
         self.project = project
+        self._clock = clock or SystemClock()
         self._catalogs = catalogs
         self._graphs: dict[str, _Known] = {}
         self._schemas: OrderedDict[str, TenantSchema] = OrderedDict()
         self._rights: OrderedDict[tuple[str, str, str, str], _Rights] = OrderedDict()
+        self._decided: OrderedDict[tuple[str, str], tuple[str, Versions, Decisions]] = OrderedDict()
         self._stored: dict[tuple[str, str, str], tuple[int, frozenset[str]]] = {}
 
     async def graph(self, tenant: str) -> TenantGraph:
@@ -71,12 +76,15 @@ class TenantGraphs:
         """
         if tenant not in self.project.tenants:
             raise UnknownTenantError(tenant, list(self.project.tenants))
+        known = self._graphs.get(tenant)
+        asked_at = self._clock.monotonic()
+        if known is not None and asked_at - known.asked_at < _CATALOG_AGE_S:
+            return known.graph
         declared = self.project.tenants[tenant].connections
         latest = await self._catalogs.catalog_versions(tenant)
         versions = tuple(sorted((name, latest[name]) for name in declared if name in latest))
         if not versions:
             raise NoDataYetError(tenant)
-        known = self._graphs.get(tenant)
         if known is None or known.versions != versions:
             catalogs = {name: await self._catalogs.catalog(tenant, name) for name, _ in versions}
             built = build_graph(
@@ -84,7 +92,8 @@ class TenantGraphs:
                 tenant,
                 {name: entry[1] for name, entry in catalogs.items() if entry is not None},
             )
-            known = self._graphs[tenant] = _Known(versions, built)
+            known = _Known(versions, built, asked_at)
+        self._graphs[tenant] = replace(known, asked_at=asked_at)
         return known.graph
 
     def schema(self, graph: TenantGraph) -> TenantSchema:
@@ -99,6 +108,18 @@ class TenantGraphs:
 
     def decisions(self, graph: TenantGraph, principal: Principal, snapshot: Snapshot) -> Decisions:
         """Return the principal's rights as the snapshot's permission records give them."""
+        slot = (graph.tenant, principal.email)
+        decided = self._decided.get(slot)
+        if decided is not None and decided[0] == graph.version and decided[1] == snapshot.versions:
+            self._decided.move_to_end(slot)
+            return decided[2]
+        decisions = self._decide(graph, principal, snapshot)
+        self._decided[slot] = (graph.version, snapshot.versions, decisions)
+        if len(self._decided) > _PEOPLE_MAX:
+            self._decided.popitem(last=False)
+        return decisions
+
+    def _decide(self, graph: TenantGraph, principal: Principal, snapshot: Snapshot) -> Decisions:
         stored = {name: self._stored_fields(graph, name, snapshot) for name in graph.catalogs}
         sources = {
             name: self._source(graph, name, principal, snapshot, stored[name])

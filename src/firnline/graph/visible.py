@@ -8,22 +8,27 @@ is null there, and never an error that tells it exists.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterator
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
+from typing import TypeVar
 
-from graphql import GraphQLResolveInfo
+from graphql import GraphQLResolveInfo, GraphQLSchema
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
+from firnline.graph.search import SearchIndex
 from firnline.graph.shape import GraphObject, GraphRelation, TenantGraph
 
 _GRAPHS_MAX = 256
 _SCHEMAS_MAX = 64
+
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
 
 
 def visible_graph(
@@ -96,36 +101,82 @@ def _nothing(_info: GraphQLResolveInfo[GraphContext]) -> Awaitable[Completed]:
     raise AssertionError("nothing is executed here")
 
 
-class VisibleSchemas:
+class VisibleGraphs:
     """What people may read, once per graph and set of rights. Safe to share between threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema_of: Callable[[TenantGraph], TenantSchema]) -> None:
+        self._schema_of = schema_of
         self._lock = Lock()
         self._graphs: OrderedDict[tuple[str, str], TenantGraph] = OrderedDict()
         self._schemas: OrderedDict[str, TenantSchema] = OrderedDict()
+        self._indexes: OrderedDict[str, SearchIndex] = OrderedDict()
 
-    def graph(
+    def of(
         self, graph: TenantGraph, decisions: Decisions, *, principal: Principal, now: datetime
-    ) -> TenantGraph:
-        """Return what the principal may read of the graph."""
-        slot = (f"{graph.tenant}:{graph.version}", decisions.fingerprint)
-        with self._lock:
-            known = self._graphs.get(slot)
-            if known is None:
-                known = visible_graph(graph, decisions, principal=principal, now=now)
-                self._graphs[slot] = known
-                if len(self._graphs) > _GRAPHS_MAX:
-                    self._graphs.popitem(last=False)
-            self._graphs.move_to_end(slot)
-            return known
+    ) -> Visible:
+        """Return the principal's part of a graph; nothing is computed before it is asked for."""
+        return Visible(self, graph, decisions, principal, now)
 
-    def schema(self, visible: TenantGraph) -> TenantSchema:
-        """Return the schema of a visible graph; people who see the same share it."""
+    def graph(self, visible: Visible) -> TenantGraph:
+        """Return the part as a graph."""
+        whole = visible.whole
+        slot = (f"{whole.tenant}:{whole.version}", visible.decisions.fingerprint)
+        return self._kept(
+            self._graphs,
+            slot,
+            lambda: visible_graph(
+                whole, visible.decisions, principal=visible.principal, now=visible.now
+            ),
+            _GRAPHS_MAX,
+        )
+
+    def schema(self, visible: Visible) -> TenantSchema:
+        """Return the part's schema; people who see the same share it."""
+        graph = self.graph(visible)
+        if graph.shape == visible.whole.shape:
+            return self._schema_of(visible.whole)
+        return self._kept(self._schemas, graph.shape, lambda: TenantSchema(graph), _SCHEMAS_MAX)
+
+    def index(self, visible: Visible) -> SearchIndex:
+        """Return what can be found in the part."""
+        graph = self.graph(visible)
+        return self._kept(self._indexes, graph.shape, lambda: SearchIndex.of(graph), _SCHEMAS_MAX)
+
+    def _kept(
+        self, kept: OrderedDict[Key, Kept], key: Key, make: Callable[[], Kept], kept_max: int
+    ) -> Kept:
         with self._lock:
-            known = self._schemas.get(visible.shape)
-            if known is None:
-                known = self._schemas[visible.shape] = TenantSchema(visible)
-                if len(self._schemas) > _SCHEMAS_MAX:
-                    self._schemas.popitem(last=False)
-            self._schemas.move_to_end(visible.shape)
-            return known
+            found = kept.get(key)
+            if found is None:
+                found = kept[key] = make()
+                if len(kept) > kept_max:
+                    kept.popitem(last=False)
+            kept.move_to_end(key)
+            return found
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """One principal's part of a graph (`request.VisiblePart`)."""
+
+    graphs: VisibleGraphs
+    whole: TenantGraph
+    decisions: Decisions
+    principal: Principal
+    now: datetime
+
+    def graph(self) -> TenantGraph:
+        """Return the part as a graph."""
+        return self.graphs.graph(self)
+
+    def schema(self) -> TenantSchema:
+        """Return its schema."""
+        return self.graphs.schema(self)
+
+    def core_schema(self) -> GraphQLSchema:
+        """Return its schema as graphql-core knows it."""
+        return self.schema()._schema
+
+    def index(self) -> SearchIndex:
+        """Return what can be found in it."""
+        return self.graphs.index(self)

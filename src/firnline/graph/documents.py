@@ -1,0 +1,156 @@
+"""Which document a request runs: a published one, a registered one, or the text it carries.
+
+Takes the tenant and what the request names; the gateway receives the text, or the refusal in the
+form that the client's dialect expects.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from firnline.errors import FirnlineError, UsageError
+from firnline.graph.operations import UnknownOperationError
+from firnline.state.rows import OperationRow
+
+_DIGEST_PREFIX = "sha256:"
+REGISTERED_MAX = 500
+REGISTERED_BYTES_MAX = 4 * 1024 * 1024
+
+
+class PersistedOnlyError(FirnlineError):
+    """The tenant runs published operations only, and the request carries a text of its own."""
+
+    code = "persisted_only"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "only published operations run here, and this document is not asked by its id",
+            hint="Publish it with `firnline operations publish`, then send its documentId.",
+        )
+
+
+class PersistedQueryNotFoundError(FirnlineError):
+    """The hash names nothing yet: Apollo's clients send the text along and it is registered."""
+
+    # Message, code and status are those that Apollo's clients look for.
+    code = "PERSISTED_QUERY_NOT_FOUND"
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound", hint="Send the text along with its hash.")
+
+
+class PersistedQueryNotSupportedError(FirnlineError):
+    """The hash names nothing, and texts are not registered: Apollo's clients send texts alone."""
+
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(
+            "PersistedQueryNotSupported",
+            hint="Publish the operation, or send its text without a hash; "
+            "`graph: {automaticPersistedQueries: true}` lets clients register texts.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRules:
+    """What a tenant allows: published operations alone, and texts registered by their hash."""
+
+    persisted_only: bool = False
+    automatic: bool = False
+
+
+class PublishedOperations(Protocol):
+    """Where published operations are read."""
+
+    async def operation(self, tenant: str, operation_id: str) -> OperationRow | None:
+        """Return the operation that an id names."""
+        ...
+
+
+class Documents:
+    """Finds documents by id, and keeps what Apollo's clients register, in memory and bounded."""
+
+    def __init__(
+        self, published: PublishedOperations, *, rules: Callable[[str], DocumentRules]
+    ) -> None:
+        self._published = published
+        self._rules = rules
+        self._registers: dict[str, _Register] = {}
+
+    async def text(
+        self, tenant: str, *, query: str | None, document_id: str | None, is_apollo: bool = False
+    ) -> str:
+        """Return the text to run.
+
+        Raises UnknownOperationError, PersistedOnlyError or, to a client of Apollo's dialect, what
+        that dialect says instead.
+        """
+        rules = self._rules(tenant)
+        if document_id:
+            found = await self._find(tenant, document_id, rules)
+            if found is not None:
+                return found
+        if query is not None:
+            if rules.persisted_only:
+                raise PersistedOnlyError
+            return query
+        if not document_id:
+            raise UsageError("the request holds no document", hint="Send query or documentId.")
+        # Where nothing may be registered, sending the text along would only be refused again.
+        if not is_apollo or rules.persisted_only:
+            raise UnknownOperationError(document_id)
+        raise PersistedQueryNotFoundError if rules.automatic else PersistedQueryNotSupportedError
+
+    def register(self, tenant: str, document_id: str, text: str) -> None:
+        """Remember a text that ran under its hash, where the tenant allows that."""
+        rules = self._rules(tenant)
+        if rules.automatic and not rules.persisted_only:
+            self._registers.setdefault(tenant, _Register()).add(document_id, text)
+
+    async def _find(self, tenant: str, document_id: str, rules: DocumentRules) -> str | None:
+        for spelling in _spellings(document_id):
+            row = await self._published.operation(tenant, spelling)
+            if row is not None:
+                return row.text
+        if rules.automatic and not rules.persisted_only and tenant in self._registers:
+            return self._registers[tenant].get(document_id)
+        return None
+
+
+def _spellings(document_id: str) -> tuple[str, ...]:
+    """Return the ids under which the document may be published: with and without the prefix."""
+    if document_id.startswith(_DIGEST_PREFIX):
+        return document_id, document_id.removeprefix(_DIGEST_PREFIX)
+    if len(document_id) == 64:
+        return document_id, _DIGEST_PREFIX + document_id
+    return (document_id,)
+
+
+class _Register:
+    """Texts by hash, the least recently used forgotten first."""
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._size = 0
+
+    def get(self, document_id: str) -> str | None:
+        text = self._texts.get(document_id)
+        if text is not None:
+            self._texts.move_to_end(document_id)
+        return text
+
+    def add(self, document_id: str, text: str) -> None:
+        if self.get(document_id) is not None:
+            return
+        self._texts[document_id] = text
+        self._size += len(text)
+        while len(self._texts) > REGISTERED_MAX or self._size > REGISTERED_BYTES_MAX:
+            _, forgotten = self._texts.popitem(last=False)
+            self._size -= len(forgotten)
