@@ -12,6 +12,12 @@ TEXT = """query ($after: String, $where: DealWhere, $order: [DealOrderBy!], $fir
   deals(after: $after, where: $where, orderBy: $order, first: $first) {
     nodes { id } pageInfo { endCursor hasNextPage } } }"""
 
+BACKWARD = """query ($after: String, $before: String,
+  $order: [DealOrderBy!], $first: Int, $last: Int) {
+  deals(after: $after, before: $before, orderBy: $order, first: $first, last: $last) {
+    nodes { id } edges { cursor }
+    pageInfo { startCursor endCursor hasNextPage hasPreviousPage } } }"""
+
 
 def end_cursor(world: World, email: str = "all@x.test", **variables: object) -> str:
     return str(world.data(TEXT, email, variables=variables)["deals"]["pageInfo"]["endCursor"])
@@ -107,6 +113,89 @@ def test_equal_stamps_microseconds_and_nulls_never_skip_or_repeat(
             break
 
     assert paged == whole
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 200])
+@pytest.mark.parametrize(
+    "order",
+    [
+        [],
+        [{"title": "DESC_NULLS_FIRST"}, {"amount": "ASC"}],
+        [{"account": {"name": "DESC"}}],
+        [{"account": {"parent": {"createdAt": "ASC_NULLS_FIRST"}}}],
+        [{"account": {"tickets": {"aggregate": {"median": {"effort": "DESC"}}}}}],
+    ],
+)
+def test_paging_from_the_end_shows_the_same_list(
+    world: World, order: list[object], size: int
+) -> None:
+    given = {"order": order}
+    whole = world.data(TEXT, variables={**given, "first": 200})["deals"]["nodes"]
+    paged: list[object] = []
+    before, more = None, True
+    while more:
+        variables = {**given, "last": size, "before": before}
+        page = world.data(BACKWARD, variables=variables)["deals"]
+        paged = page["nodes"] + paged
+        assert [edge["cursor"] for edge in page["edges"]][-1:] == [page["pageInfo"]["endCursor"]]
+        assert page["pageInfo"]["hasNextPage"] == (before is not None)
+        before, more = page["pageInfo"]["startCursor"], page["pageInfo"]["hasPreviousPage"]
+        assert len(paged) <= len(whole)
+    assert paged == whole
+
+
+def test_window_between_two_cursors_is_read_from_both_ends(world: World) -> None:
+    order = [{"account": {"deals": {"aggregate": {"count": "DESC"}}}}]
+    text = """query ($order: [DealOrderBy!]) { deals(orderBy: $order, first: 200) {
+                edges { cursor node { id } } } }"""
+    edges = world.data(text, variables={"order": order})["deals"]["edges"]
+    nodes = [edge["node"] for edge in edges]
+    given = {"order": order, "after": edges[3]["cursor"], "before": edges[9]["cursor"]}
+
+    forward = world.data(BACKWARD, variables={**given, "first": 2})["deals"]
+    backward = world.data(BACKWARD, variables={**given, "last": 2})["deals"]
+    inside = world.data(BACKWARD, variables={**given, "last": 5})["deals"]
+
+    assert (forward["nodes"], backward["nodes"]) == (nodes[4:6], nodes[7:9])
+    assert inside["nodes"] == nodes[4:9]
+    for page in (forward, backward, inside):
+        assert page["pageInfo"]["hasNextPage"] and page["pageInfo"]["hasPreviousPage"]
+
+
+def test_last_records_of_each_parent_stand_in_the_order_of_the_list(world: World) -> None:
+    text = """{ accounts(first: 200) { nodes { whole: deals(orderBy: [{amount: DESC}], first: 200) {
+                nodes { id } } end: deals(orderBy: [{amount: DESC}], last: 2) { nodes { id }
+                pageInfo { hasPreviousPage hasNextPage } } } } }"""
+    for node in world.data(text)["accounts"]["nodes"]:
+        whole = node["whole"]["nodes"]
+        assert node["end"]["nodes"] == whole[-2:]
+        facts = {"hasPreviousPage": len(whole) > 2, "hasNextPage": False}
+        assert node["end"]["pageInfo"] == facts
+
+
+def test_first_and_last_together_are_refused(world: World) -> None:
+    assert world.code("{ deals(first: 1, last: 1) { totalCount } }") == "page_invalid"
+    assert world.code("{ deals(last: 201) { totalCount } }") == "page_size"
+
+
+def test_several_keys_give_records_in_their_order_and_null_for_what_is_not_seen(
+    world: World,
+) -> None:
+    keys = ["a3", "nothing", "a1", "a3", "' OR 1=1 --"]
+    text = """query ($keys: [ID!]!) { accountsByKey(keys: $keys) { id deals { totalCount } }
+                crm { accounts_by_keys(keys: $keys) { id } } }"""
+
+    data = world.data(text, variables={"keys": keys})
+
+    shown = [record and record["id"] for record in data["accountsByKey"]]
+    assert shown == ["a3", None, "a1", "a3", None]
+    assert data["crm"]["accounts_by_keys"][:2] == [{"id": "a3"}, None]
+    rep = world.data(text, "rep@x.test", variables={"keys": [f"a{n}" for n in range(1, 25)]})
+    visible = world.data("{ accounts(first: 200) { nodes { id } } }", "rep@x.test")
+    assert [each for each in rep["crm"]["accounts_by_keys"] if each] == sorted(
+        visible["accounts"]["nodes"], key=lambda each: int(each["id"][1:])
+    )
+    assert world.code(text, variables={"keys": ["a"] * 201}) == "page_size"
 
 
 def test_page_size_outside_its_bounds_is_refused(world: World) -> None:

@@ -7,9 +7,9 @@ import asyncio
 import strawberry
 from strawberry.types import Info
 
-from firnline.graph.window import PAGE_MAX, PageSizeError
 from firnline.graph.request import GraphContext
 from firnline.graph.search import definitions
+from firnline.graph.window import PAGE_MAX, PageSizeError
 
 
 @strawberry.type(description="Where a connection of Relay stands.")

@@ -73,9 +73,11 @@ class Loader:
         return records[0] if records else None
 
     def records(self, plan: RecordPlan, keys: Sequence[str]) -> list[Any]:
-        """Return the records that keys name, in the keys' order, None where there is none to see."""
+        """Return the records of `keys`, in that order, None where there is none to see."""
         found = self._ones(plan, list(dict.fromkeys(keys)))
-        return [found.get(key) for key in keys]
+        records = [found.get(key) for key in keys]
+        self._weighs(records, sum(map(self._weight, records)))
+        return records
 
     def connection(self, plan: ListPlan) -> dict[str, Any]:
         """Return a root connection."""

@@ -174,7 +174,7 @@ class RecordTypes:
                 GraphQLNonNull(GraphQLList(self._record(found.type_name))),
                 args={"keys": GraphQLArgument(GraphQLNonNull(GraphQLList(key_type)))},
                 resolve=resolve,
-                description="Records by their keys, in that order; null where there is none to see.",
+                description="Records by their keys, in that order; null for what you cannot see.",
             ),
         )
 

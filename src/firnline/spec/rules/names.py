@@ -19,7 +19,10 @@ _SHARED = ("PageInfo", "Gateway", "Person", "Source", "OrderDirection")
 _TYPES = frozenset({"Query", "Mutation", "Subscription", *_SCALARS, *_TIMES, *_SHARED})
 _OPERATORS = "Operators"  # StringOperators, DateOperators...
 # Beside the type of an object stand types of these names: AccountWhere, AccountConnection...
-_SUFFIXES = ("Where", "OrderBy", "Connection", "Edge", "Aggregate", "Sum", "Avg", "Min", "Max")
+_SUFFIXES = (
+    *("Where", "OrderBy", "Connection", "Edge", "Aggregate", "Sum", "Avg", "Min", "Max"),
+    *("CountDistinct", "Statistics", "Group", "GroupBy", "GroupKeys"),
+)
 _FIELDS = frozenset({"and", "or", "not", "aggregate", "nodes", "edges"})
 _ROOTS = frozenset({"node", "nodes"})
 
@@ -122,10 +125,11 @@ def _check_roots(findings: Findings, objects: Mapping[str, ObjectSpec]) -> None:
         if not _ROOTS.isdisjoint({root, record_field(name)}):
             message = f"{name} would take a reserved root field: {', '.join(sorted(_ROOTS))}"
             report(path, "reserved_name", message)
-        elif root in owners:
-            message = f"the list field {quoted(root)} is also a field of object {owners[root]}"
+        elif clash := next((each for each in (root, f"{root}ByKey") if each in owners), None):
+            message = f"the list field {quoted(clash)} is also a field of object {owners[clash]}"
             report(path, "plural_clash", message, "Set another `plural`.")
         owners.setdefault(root, name)
+        owners.setdefault(f"{root}ByKey", name)
 
 
 def _check_field_names(findings: Findings, name: str, declared: ObjectSpec) -> None:
