@@ -305,6 +305,18 @@ class TenantMapping(Closed):
     """Replaces the default field by field; null leaves a field without a source."""
 
 
+class GraphSpec(Closed):
+    """How a tenant's graph is asked over HTTP."""
+
+    persisted_only: bool = Field(default=False, alias="persistedOnly")
+    """Run published operations only; a request that carries its own text is refused."""
+
+    automatic_persisted_queries: bool | None = Field(
+        default=None, alias="automaticPersistedQueries"
+    )
+    """Let Apollo's clients register texts by their hash; the installation's setting when absent."""
+
+
 class TenantSpec(Closed):
     """tenants/<tenant>.yaml. Access overrides may narrow, never widen."""
 
@@ -325,6 +337,9 @@ class TenantSpec(Closed):
 
     sync: SyncSpec | None = None
     """Replaces the integration's sync settings where it says something."""
+
+    graph: GraphSpec = GraphSpec()
+    """How the tenant's graph is asked over HTTP."""
 
 
 class Project(BaseModel):

@@ -17,6 +17,7 @@ from firnline.app import App
 from firnline.cache.database import TenantDatabase
 from firnline.catalog.relative_time import resolve
 from firnline.errors import FirnlineError
+from firnline.graph.documents import DocumentRules, Documents
 from firnline.graph.guard import DocumentLimits, guarded
 from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
@@ -31,20 +32,37 @@ class ProjectGateway:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._documents = Documents(app.state, rules=self._rules)
 
     async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
         """Answer `request` as `principal`."""
-        if request.queries_only and request.query is not None:
-            require_query(request.query, request.operation_name)
+        is_apollo = "persistedQuery" in (request.extensions or {})
+        text = await self._documents.text(
+            principal.tenant,
+            query=request.query,
+            document_id=request.document_id,
+            is_apollo=is_apollo,
+        )
+        if request.queries_only:
+            require_query(text, request.operation_name)
         answer = await self._app.ask(
             principal,
-            request.query,
-            document_id=request.document_id,
+            text,
             variables=request.variables,
             operation_name=request.operation_name,
         )
+        if answer.executed and request.query is not None and request.document_id:
+            self._documents.register(principal.tenant, request.document_id, request.query)
         return GraphAnswer(
             answer.body(), 200 if answer.executed else 400, has_errors=bool(answer.errors)
+        )
+
+    def _rules(self, tenant: str) -> DocumentRules:
+        settings, own = self._app.settings, self._app.tenant(tenant).graph
+        automatic = own.automatic_persisted_queries
+        return DocumentRules(
+            persisted_only=settings.persisted_only or own.persisted_only,
+            automatic=settings.automatic_persisted_queries if automatic is None else automatic,
         )
 
     def tenants(self) -> Sequence[str]:
