@@ -44,6 +44,7 @@ Operator = Literal[
     "count_distinct",
     "stddev",  # of a sample
     "median",
+    "date_trunc",  # the unit, then the time
     "quantile",  # continuous; arguments are the value and the fraction
     "first_by",  # the first value in order of the second argument, null or not
     "list_json",  # a list as JSON text

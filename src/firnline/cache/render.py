@@ -50,6 +50,7 @@ _FUNCTION = {
     "max": "max",
     "stddev": "stddev_samp",
     "median": "median",
+    "date_trunc": "date_trunc",
     "quantile": "quantile_cont",
     "first_by": "arg_min_null",
 }

@@ -6,8 +6,9 @@ is never changed in place: a new data version makes a new one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 NULL = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Coded:
     """A column as positions in the sorted list of its distinct values; null is -1.
 
@@ -30,6 +31,10 @@ class Coded:
 
     codes: Codes
     values: Any  # pyarrow.Array, sorted, distinct, without null
+
+    @cached_property
+    def _codes_by_value(self) -> Mapping[Any, int]:
+        return {value: code for code, value in enumerate(self.values.to_pylist())}
 
     @classmethod
     def of(cls, column: Any) -> Coded:
@@ -47,19 +52,23 @@ class Coded:
         return int(self.codes.nbytes + self.values.nbytes)
 
     def code(self, value: Any) -> int:
-        """Return the code of `value`, NULL when no record has it."""
-        found = pc.index_in(pa.array([value], self.values.type), value_set=self.values)[0].as_py()
-        return NULL if found is None else int(found)
+        """Return the code of `value`, NULL when no record has it.
 
-    def codes_of(self, values: Sequence[Any]) -> Codes:
-        """Return the code of each value, NULL for those that no record has."""
-        found = pc.index_in(pa.array(values, self.values.type), value_set=self.values)
-        codes: Codes = pc.fill_null(found, NULL).to_numpy(zero_copy_only=False)
-        return codes
+        Raises pyarrow.ArrowInvalid for a value that the column's type cannot hold.
+        """
+        return self._codes_by_value.get(self._held(value), NULL)
+
+    def codes_of(self, values: Iterable[Any]) -> list[int]:
+        """Return the code of each value as the column holds it, NULL for those no record has."""
+        found = self._codes_by_value
+        return [found.get(value, NULL) for value in values]
+
+    def _held(self, value: Any) -> Any:
+        return pa.scalar(value, self.values.type).as_py()
 
     def below(self, value: Any) -> int:
         """Return how many distinct values are smaller than `value`."""
-        wanted = pa.scalar(value, self.values.type).as_py()
+        wanted = self._held(value)
         low, high = 0, len(self.values)
         while low < high:
             middle = (low + high) // 2
@@ -125,8 +134,8 @@ def compared(coded: Coded, operator: str, value: Any) -> Mask | None:
         case "neq":
             return _mask((codes != coded.code(value)) & (codes != NULL))
         case "in" | "notIn":
-            wanted = coded.codes_of(list(value))
-            among = np.isin(codes, wanted[wanted != NULL])
+            wanted = [coded.code(each) for each in value]
+            among = np.isin(codes, [code for code in wanted if code != NULL])
             return _mask(among if operator == "in" else ~among & (codes != NULL))
         case "isNull":
             return _mask((codes == NULL) == bool(value))

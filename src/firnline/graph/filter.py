@@ -78,6 +78,16 @@ class Filters:
             keys.append(SortKey(key_field, scan.field(key_field.name), "ASC"))
         return keys
 
+    def sort_key(self, scan: Scan, wanted: Mapping[str, Any]) -> SortKey:
+        """Return the one sort key that an entry of `orderBy` or `by` states."""
+        return self._sort_key(scan, wanted, 0)
+
+    def compared(
+        self, expression: Expression, scalar: ScalarName, wanted: Mapping[str, Any]
+    ) -> Expression:
+        """Return the condition that an operator input states about `expression`."""
+        return self._operators(expression, scalar, wanted, None)
+
     def _sort_key(self, scan: Scan, wanted: Mapping[str, Any], depth: int) -> SortKey:
         name, chosen = only(wanted, "orderBy")
         field = scan.object.fields.get(name)

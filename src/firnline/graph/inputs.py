@@ -41,6 +41,14 @@ ORDER_DIRECTION = GraphQLEnumType(
         "DESC_NULLS_FIRST": GraphQLEnumValue("DESC_NULLS_FIRST"),
     },
 )
+GROUP_BY_VALUE = GraphQLEnumType("GroupByValue", {"VALUE": GraphQLEnumValue("VALUE")})
+GROUP_BY_TIME = GraphQLEnumType(
+    "GroupByTime",
+    {unit: GraphQLEnumValue(unit) for unit in ("VALUE", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR")},
+    description="By the value itself, or by the start of its period in UTC; weeks start on Monday.",
+)
+_TIMES = frozenset({"date", "timestamp"})
+_GROUP_FIELDS = (GraphQLInputField(GROUP_BY_VALUE), GraphQLInputField(GROUP_BY_TIME))
 _ORDER_FIELD = GraphQLInputField(ORDER_DIRECTION)  # without any state, so one serves every key
 _LISTS = frozenset({"in", "notIn", "iin", "hasAny", "hasAll"})
 _YES_NO = frozenset({"isNull", "isEmpty"})
@@ -94,6 +102,7 @@ class Inputs:
         self._list_where: dict[str, GraphQLInputObjectType] = {}
         self._list_order: dict[str, GraphQLInputObjectType] = {}
         self._aggregate_where: dict[str, GraphQLInputObjectType] = {}
+        self._group_by: dict[str, GraphQLInputObjectType] = {}
         self._aggregate_order: dict[str, GraphQLInputObjectType] = {}
 
     def where(self, type_name: str) -> GraphQLInputObjectType:
@@ -115,6 +124,39 @@ class Inputs:
                 description="One field; give several objects for several keys.",
             )
         return self._order[type_name]
+
+    def group_by(self, type_name: str) -> GraphQLInputObjectType:
+        """Return `<Type>GroupBy`."""
+        if type_name not in self._group_by:
+            self._group_by[type_name] = GraphQLInputObjectType(
+                f"{type_name}GroupBy",
+                lambda: self._group_fields(type_name),
+                description="One key: a field, or one of a related record.",
+            )
+        return self._group_by[type_name]
+
+    def group_order(self, type_name: str) -> GraphQLInputObjectType:
+        """Return `<Type>GroupOrderBy`; ask once per type."""
+        return GraphQLInputObjectType(
+            f"{type_name}GroupOrderBy",
+            lambda: {
+                "key": GraphQLInputField(self.order(type_name)),
+                "aggregate": GraphQLInputField(self.aggregate_order(type_name)),
+            },
+            description="One of the keys, or one aggregate.",
+        )
+
+    def _group_fields(self, type_name: str) -> dict[str, GraphQLInputField]:
+        found = self._objects[type_name]
+        fields = {
+            each.name: _GROUP_FIELDS[each.scalar in _TIMES]
+            for each in found.fields.values()
+            if is_sortable(each)
+        }
+        for relation in found.relations.values():
+            if not relation.many:
+                fields[relation.name] = GraphQLInputField(self.group_by(relation.target))
+        return fields
 
     def aggregate_where(self, type_name: str) -> GraphQLInputObjectType:
         """Return `<Type>AggregateWhere`."""

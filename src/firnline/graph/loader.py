@@ -83,7 +83,7 @@ class Loader:
         """Return a root connection."""
         rows = None if plan.page is None else self._page(plan.page, None)
         totals = None if plan.totals is None else self._totals(plan.totals, None)
-        return self._connections(plan, {"": rows}, {"": totals})[""]
+        return self._connections(plan, [""], rows, {"": totals})[""]
 
     def _rows(self, select: Select) -> Rows:
         if len(self.statements) >= STATEMENTS_MAX:
@@ -135,7 +135,7 @@ class Loader:
         keys = list(dict.fromkeys(key for key in parents if key is not None))
         if child.many is not None:
             connections = self._many(child.many, keys)
-            empty = self._connections(child.many, {"": None}, {"": None})[""]
+            empty = self._connections(child.many, [""], None, {"": None})[""]
             return [empty if key is None else connections.get(key, empty) for key in parents]
         found = {} if child.one is None else self._ones(child.one, keys)
         return [None if key is None else found.get(key) for key in parents]
@@ -149,13 +149,11 @@ class Loader:
     def _many(self, plan: ListPlan, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
         if not keys:
             return {}
-        pages: dict[str, Rows | None] = dict.fromkeys(keys)
+        rows = None if plan.page is None else self._page(plan.page, keys)
         totals: dict[str, Rows | None] = dict.fromkeys(keys)
-        if plan.page is not None:
-            pages |= _grouped(self._page(plan.page, keys))
         if plan.totals is not None:
             totals |= _grouped(self._totals(plan.totals, keys))
-        return self._connections(plan, pages, totals)
+        return self._connections(plan, keys, rows, totals)
 
     def _page(self, statement: Statement, keys: Sequence[str] | None) -> Rows:
         """Return a page from columns in memory where that is possible, else from DuckDB."""
@@ -194,12 +192,13 @@ class Loader:
     def _connections(
         self,
         plan: ListPlan,
-        pages: Mapping[str, Rows | None],
+        parents: Sequence[str],
+        rows: Rows | None,
         totals: Mapping[str, Rows | None],
     ) -> dict[str, dict[str, Any]]:
         """Return one connection per parent, records of all parents made in one go."""
-        kept, bounds, more = _cut(pages, plan)
-        answers: dict[str, dict[str, Any]] = {parent: {} for parent in pages}
+        kept, bounds, more = _cut(parents, rows, plan)
+        answers: dict[str, dict[str, Any]] = {parent: {} for parent in parents}
         cursors = self._cursors(plan, kept)
         for part in plan.parts:
             values = self._part(part, plan, kept, cursors)
@@ -261,31 +260,38 @@ def _has_children(selection: RecordSelection) -> bool:
 
 
 def _grouped(rows: Rows) -> dict[str, Rows]:
+    return {parent: rows.take(each) for parent, each in _positions(rows).items()}
+
+
+def _positions(rows: Rows) -> Mapping[str, Sequence[int]]:
+    """Return where each parent's rows are; those of a root page belong to the empty one."""
+    if PARENT not in rows.columns:
+        return {"": range(rows.count)}
     positions: dict[str, list[int]] = {}
     for position, parent in enumerate(rows.columns[PARENT]):
         positions.setdefault(parent, []).append(position)
-    return {parent: rows.take(each) for parent, each in positions.items()}
+    return positions
 
 
 def _cut(
-    pages: Mapping[str, Rows | None], plan: ListPlan
+    parents: Sequence[str], rows: Rows | None, plan: ListPlan
 ) -> tuple[Rows, dict[str, tuple[int, int]], dict[str, bool]]:
     """Return the rows of all pages as one, where each parent's begin and end, and who has more."""
-    columns: dict[str, list[Any]] = {}
+    positions = {} if rows is None else _positions(rows)
+    chosen: list[int] = []
     bounds: dict[str, tuple[int, int]] = {}
     more: dict[str, bool] = {}
-    start = 0
-    for parent, page in pages.items():
-        held = 0 if page is None else min(page.count, plan.first)
-        more[parent] = page is not None and page.count > plan.first
-        if page is not None:
-            for name, values in page.columns.items():
-                columns.setdefault(name, []).extend(
-                    values[:held][::-1] if plan.is_backward else values[:held]
-                )
-        bounds[parent] = (start, start + held)
-        start += held
-    return Rows(columns, start), bounds, more
+    for parent in parents:
+        own = positions.get(parent, ())
+        held = own[: plan.first]
+        start = len(chosen)
+        chosen.extend(held[::-1] if plan.is_backward else held)
+        bounds[parent] = (start, len(chosen))
+        more[parent] = len(own) > plan.first
+    if rows is None:
+        return Rows({}, 0), bounds, more
+    is_whole = len(chosen) == rows.count and chosen == list(range(rows.count))
+    return (rows if is_whole else rows.take(chosen)), bounds, more
 
 
 def _single(

@@ -50,21 +50,22 @@ class Listed:
 def read_documents(path: Path) -> Sequence[Listed]:
     """Return the documents of a file, folder or manifest; raises ManifestError."""
     if path.is_dir():
-        files = sorted(found for found in path.rglob("*") if found.suffix in _SUFFIXES)
-        listed = [_listed(path, str(file.relative_to(path)), _text(file)) for file in files]
+        files = sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES)
+        found = [listed(path, str(file.relative_to(path)), _text(file)) for file in files]
     elif not path.is_file():
         raise ManifestError(path, "there is no such file or folder")
     elif path.suffix == ".json":
         entries = _entries(path)
-        listed = [_listed(path, given, text, given) for given, text in entries]
+        found = [listed(path, given, text, given) for given, text in entries]
     else:
-        listed = [_listed(path, path.name, _text(path))]
-    if not listed or len(listed) > DOCUMENTS_MAX:
-        raise ManifestError(path, f"holds {len(listed)} documents, not 1 to {DOCUMENTS_MAX}")
-    return _distinct(path, listed)
+        found = [listed(path, path.name, _text(path))]
+    if not found or len(found) > DOCUMENTS_MAX:
+        raise ManifestError(path, f"holds {len(found)} documents, not 1 to {DOCUMENTS_MAX}")
+    return _distinct(path, found)
 
 
-def _listed(path: Path, source: str, text: str, given: str = "") -> Listed:
+def listed(path: Path, source: str, text: str, given: str = "") -> Listed:
+    """Return a document under its own id or the given one; raises ManifestError for a bad id."""
     digest = operation_id_of(text)
     if not given or digest == f"sha256:{given.lower()}":
         return Listed(source, text, digest)
@@ -74,10 +75,10 @@ def _listed(path: Path, source: str, text: str, given: str = "") -> Listed:
     return Listed(source, text, given.lower() if _DIGEST.fullmatch(given) else given)
 
 
-def _distinct(path: Path, listed: Sequence[Listed]) -> Sequence[Listed]:
+def _distinct(path: Path, found: Sequence[Listed]) -> Sequence[Listed]:
     """Return each document once; raise when one id stands for two texts."""
     by_id: dict[str, Listed] = {}
-    for one in listed:
+    for one in found:
         known = by_id.setdefault(one.operation_id, one)
         if known.text != one.text:
             raise ManifestError(path, f"the id {one.operation_id!r} stands for two texts")
@@ -93,7 +94,7 @@ def _entries(path: Path) -> list[tuple[str, str]]:
         raise ManifestError(path, "is not a JSON object")
     if content.get("format") == _APOLLO_FORMAT:
         return _apollo_entries(path, content)
-    if not all(isinstance(text, str) for text in content.values()):
+    if not all(given and isinstance(text, str) for given, text in content.items()):
         raise ManifestError(path, "is neither {id: text} nor Apollo's manifest")
     return list(content.items())
 

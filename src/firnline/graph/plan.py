@@ -28,6 +28,7 @@ from firnline.catalog.model import ScalarName
 from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fraction_of
 from firnline.graph.cursor import CursorSeal, after, before
 from firnline.graph.filter import Filters, SortKey
+from firnline.graph.grouping import Grouper, GroupStatement, group_limit
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.selection import Selected, Selections
@@ -210,13 +211,14 @@ class Part:
     """One response key of a connection."""
 
     key: str
-    kind: str  # nodes, edges, pageInfo, totalCount, aggregate, __typename
+    kind: str  # nodes, edges, pageInfo, totalCount, aggregate, groupBy, __typename
     selection: RecordSelection | None = None
     names: Mapping[str, str] = field(default_factory=dict)  # response key -> field
     node_keys: tuple[tuple[str, RecordSelection], ...] = ()
     aggregate: AggregateShape | None = None
     column: str = ""
     type_name: str = ""
+    groups: GroupStatement | None = None
 
     @property
     def selections(self) -> list[RecordSelection]:
@@ -276,7 +278,7 @@ class Planner:
             conditions.append(before(order, self.seal.open(window.before, binding)))
         totals = self._totals(found, where, relation)
         totals.outline = outlined(found, where, (), relation, is_complex=False)
-        parts = self._parts(selected, scan, page.columns, totals)
+        parts = self._parts(selected, scan, page.columns, totals, where, relation)
         kinds = {part.kind for part in parts}
         wants_rows = bool(kinds & {"nodes", "edges", "pageInfo"})
         wants_cursor = bool(kinds & {"edges", "pageInfo"})
@@ -360,7 +362,13 @@ class Planner:
         return AggregateStatement(scan, Columns(), conditions, self._link(scan, relation))
 
     def _parts(
-        self, selected: Selected, scan: Scan, columns: Columns, totals: AggregateStatement
+        self,
+        selected: Selected,
+        scan: Scan,
+        columns: Columns,
+        totals: AggregateStatement,
+        where: Mapping[str, Any],
+        relation: GraphRelation | None,
     ) -> list[Part]:
         connection = _object_type(selected)
         found = []
@@ -377,8 +385,23 @@ class Planner:
                     part.column = totals.columns.add(Call("count", ()))
                 case "aggregate":
                     part.aggregate = self._aggregate(each, totals)
+                case "groupBy":
+                    part.groups = self._groups(each, scan.object, where, relation)
             found.append(part)
         return found
+
+    def _groups(
+        self,
+        selected: Selected,
+        found: GraphObject,
+        where: Mapping[str, Any],
+        relation: GraphRelation | None,
+    ) -> GroupStatement:
+        first = group_limit(self.selections.arguments(selected).get("first"))
+        scan, filters = self._scan(found)
+        conditions = [filters.where(scan, where)]
+        statement = GroupStatement(scan, conditions, self._link(scan, relation), first)
+        return Grouper(statement, filters, self.selections, answered).plan(selected)
 
     def _names(self, selected: Selected) -> Mapping[str, str]:
         return {

@@ -49,6 +49,7 @@ from firnline.spec.model import When
 Fetch = Callable[[str, Sequence[Any]], Any]
 Versions = Mapping[tuple[str, str], int]
 SortSpec = tuple[tuple[str, str], ...]  # (field, direction)
+_MASKS_MAX = 32  # comparisons remembered per object, such as status = "open"
 _UNSORTED = frozenset({"json", "strings", "time"})
 
 
@@ -67,11 +68,12 @@ class _Table:
     indexes: dict[Any, LinkIndex] = field(default_factory=dict)
     orders: dict[Any, Positions] = field(default_factory=dict)
     visible: dict[Any, Mask] = field(default_factory=dict)
+    masks: OrderedDict[Any, Mask] = field(default_factory=OrderedDict)
 
     @property
     def nbytes(self) -> int:
         held = [self.keys, *self.columns.values(), *self.codes.values(), *self.indexes.values()]
-        held += [*self.orders.values(), *self.visible.values()]
+        held += [*self.orders.values(), *self.visible.values(), *self.masks.values()]
         return sum(int(each.nbytes) for each in held)
 
 
@@ -186,7 +188,6 @@ class _View:
         }
         if keys is not None:
             columns[PARENT] = parents
-        self._reader._tables.trim()
         return Rows(columns, len(chosen))
 
     def counts(
@@ -216,7 +217,7 @@ class _View:
         for key, code in zip(keys, link.codes_of(keys), strict=True):
             if code < 0:
                 continue
-            rows = index.group(int(code))
+            rows = index.group(code)
             rows = rows[mask[rows]][:limit]
             if len(rows):
                 groups.append(rows)
@@ -226,13 +227,21 @@ class _View:
     def _mask(self, outline: Outline) -> Mask:
         mask = self._visible()
         for name, operator, value in outline.filters:
-            found = compared(
-                self._codes(name, "raw"), operator, self._operand(name, operator, value)
-            )
+            mask = mask & self._compared(name, operator, self._operand(name, operator, value))
+        return mask
+
+    def _compared(self, name: str, operator: str, operand: Any) -> Mask:
+        kept = tuple(operand) if isinstance(operand, list) else operand
+        slot = (name, operator, kept, self._signature(name))
+        found = self._table.masks.get(slot)
+        if found is None:
+            found = compared(self._codes(name, "raw"), operator, operand)
             if found is None:
                 raise _Unfit
-            mask = mask & found
-        return mask
+            self._table.masks[slot] = found
+            if len(self._table.masks) > _MASKS_MAX:
+                self._table.masks.popitem(last=False)
+        return found
 
     def _operand(self, name: str, operator: str, value: Any) -> Any:
         scalar = self._object.fields[name].scalar
@@ -312,6 +321,7 @@ class _View:
             for number, (name, form) in enumerate(columns):
                 column = table.column(f"c{number}").combine_chunks()
                 self._table.columns[name, form, self._signature(name)] = column
+            self._reader._tables.trim()
 
     def _build(self) -> _Table:
         scan = Scan(self._free, self._object, Aliases())

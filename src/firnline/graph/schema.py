@@ -35,7 +35,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from firnline.catalog.model import ScalarName
 from firnline.graph import fixed
 from firnline.graph.aggregates import AGGREGATE_TYPES, AGGREGATES, aggregate_scalar
-from firnline.graph.inputs import Inputs
+from firnline.graph.inputs import Inputs, is_sortable
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
 from firnline.graph.shape import GraphField, GraphObject, TenantGraph
@@ -132,6 +132,8 @@ class RecordTypes:
         self._inputs = Inputs(objects)
         self._records: dict[str, GraphQLObjectType] = {}
         self._connections: dict[str, GraphQLObjectType] = {}
+        self._aggregates: dict[str, GraphQLObjectType] = {}
+        self._keys: dict[str, GraphQLObjectType] = {}
 
     def root_fields(self) -> Iterator[tuple[str, GraphQLField]]:
         """Yield the builder's root fields and one field per namespace."""
@@ -242,9 +244,56 @@ class RecordTypes:
                 GraphQLNonNull(self._aggregate(type_name)),
                 description="Over all matching records you may see.",
             ),
+            "groupBy": self._group_field(type_name),
         }
 
+    def _group_field(self, type_name: str) -> GraphQLField:
+        group = GraphQLObjectType(
+            f"{type_name}Group",
+            lambda: {
+                "key": GraphQLField(GraphQLNonNull(self._group_keys(type_name))),
+                "aggregate": GraphQLField(GraphQLNonNull(self._aggregate(type_name))),
+            },
+        )
+        keys = GraphQLList(GraphQLNonNull(self._inputs.group_by(type_name)))
+        order = GraphQLList(GraphQLNonNull(self._inputs.group_order(type_name)))
+        return GraphQLField(
+            GraphQLNonNull(GraphQLList(GraphQLNonNull(group))),
+            args={
+                "by": GraphQLArgument(GraphQLNonNull(keys)),
+                "having": GraphQLArgument(self._inputs.aggregate_where(type_name)),
+                "orderBy": GraphQLArgument(order),
+                "first": GraphQLArgument(GraphQLInt, description="Groups, 100 when absent."),
+            },
+            description="All matching records you may see, put together by equal keys.",
+        )
+
+    def _group_keys(self, type_name: str) -> GraphQLObjectType:
+        if type_name not in self._keys:
+            found = self._objects[type_name]
+            self._keys[type_name] = GraphQLObjectType(
+                f"{type_name}GroupKeys",
+                lambda: {
+                    **{
+                        each.name: _aggregate_field(each.scalar)
+                        for each in found.fields.values()
+                        if is_sortable(each)
+                    },
+                    **{
+                        relation.name: GraphQLField(
+                            GraphQLNonNull(self._group_keys(relation.target))
+                        )
+                        for relation in found.relations.values()
+                        if not relation.many
+                    },
+                },
+                description="Only what was named in `by`.",
+            )
+        return self._keys[type_name]
+
     def _aggregate(self, type_name: str) -> GraphQLObjectType:
+        if type_name in self._aggregates:
+            return self._aggregates[type_name]
         fields = {"count": GraphQLField(GraphQLNonNull(GraphQLInt))}
         kinds: dict[str, GraphQLObjectType] = {}
         for function, scalars in AGGREGATES.items():
@@ -263,7 +312,8 @@ class RecordTypes:
                 args={"p": GraphQLArgument(GraphQLNonNull(GraphQLFloat))},
                 description="Interpolated between the nearest two values; p is from 0 to 1.",
             )
-        return GraphQLObjectType(f"{type_name}Aggregate", fields)
+        self._aggregates[type_name] = GraphQLObjectType(f"{type_name}Aggregate", fields)
+        return self._aggregates[type_name]
 
 
 @cache
