@@ -6,8 +6,11 @@ A message never holds a token, a key, or a name that the caller may not see.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
+
+_TENANT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 class FirnlineError(Exception):
@@ -54,11 +57,10 @@ class UnknownTenantError(FirnlineError):
     exit_code = 2
 
     def __init__(self, tenant: str, known: list[str]) -> None:
-        listed = ", ".join(sorted(known)) or "none"
-        super().__init__(
-            f"there is no tenant {tenant!r}",
-            hint=f"Declared tenants: {listed}. Add tenants/{tenant}.yaml to declare it.",
-        )
+        hint = f"Declared tenants: {', '.join(sorted(known)) or 'none'}."
+        if _TENANT.fullmatch(tenant):  # only a file that `check` would accept is worth naming
+            hint += f" Add tenants/{tenant}.yaml to declare it."
+        super().__init__(f"there is no tenant {tenant!r}", hint=hint)
 
 
 def error_tree(root: type[FirnlineError] = FirnlineError) -> Iterator[type[FirnlineError]]:

@@ -108,9 +108,9 @@ class TokenVerifier:
     @classmethod
     def from_settings(cls, settings: Settings, *, clock: Clock) -> Self:
         """Trust the configured keys and, in development only, the development key."""
-        keys = list(settings.jwt_keys.get("keys", ()))
-        if settings.development:
-            keys += DevelopmentSigner.from_settings(settings, clock=clock).public_keys["keys"]
+        keys = settings.jwt_keys.get("keys", [])
+        if settings.development and isinstance(keys, list):
+            keys = keys + DevelopmentSigner.from_settings(settings, clock=clock).public_keys["keys"]
         return cls(
             {"keys": keys},
             issuer=settings.jwt_issuer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from rich.json import JSON
 
 from firnline.access.principal import Principal
 from firnline.app import opened
+from firnline.cli.files import read_standard_input, read_text
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.errors import UsageError
 from firnline.graph.respond import Answer
@@ -62,15 +62,10 @@ def query(
 
 def _document(given: str) -> str:
     if given == "-":
-        return sys.stdin.read()
+        return read_standard_input()
     if "{" in given:
         return given
-    path = Path(given)
-    if not path.is_file():
-        raise UsageError(
-            f"there is no file {given!r}", hint="Give a .graphql file, `-`, or the query text."
-        )
-    return path.read_text("utf-8")
+    return read_text(Path(given))
 
 
 def _variables(text: str) -> dict[str, Any]:

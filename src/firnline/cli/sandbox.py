@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from pydantic import ValidationError
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +21,7 @@ from firnline.errors import UsageError
 from firnline.sandbox.seed import STYLES
 from firnline.sandbox.server import SandboxServer
 from firnline.sandbox.serving import ServedFleet, ServePlan, served
-from firnline.settings import Settings
+from firnline.settings import read_settings
 
 
 class LatencyInvalidError(UsageError):
@@ -58,7 +59,10 @@ def _plan(**options: Any) -> ServePlan:
     except ValidationError as error:
         wrong = error.errors()[0]
         option = str(wrong["loc"][0]) if wrong["loc"] else "options"
-        raise SandboxPlanError(f"{option}: {wrong['msg']}") from error
+        raise SandboxPlanError(
+            f"{option}: {wrong['msg']}",
+            hint="`firnline sandbox --help` says what each option takes.",
+        ) from error
 
 
 def _facts(server: SandboxServer) -> Mapping[str, Any]:
@@ -73,9 +77,11 @@ def _facts(server: SandboxServer) -> Mapping[str, Any]:
 
 
 def _table(running: ServedFleet) -> Table:
-    table = Table(title="Sandboxes")
-    for heading in ("Tenant", "Provider", "Stands for", "Listens on"):
+    table = Table(title="Sandboxes", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("Tenant", "Provider"):
         table.add_column(heading)
+    table.add_column("Stands for", overflow="fold")
+    table.add_column("Listens on", no_wrap=True)
     table.add_column("People", justify="right")
     table.add_column("Records", justify="right")
     for server in running.fleet.servers.values():
@@ -140,7 +146,7 @@ def sandbox(
     """Serve sandboxes of the providers for demo tenants, until interrupted."""
     chosen = state_file
     if chosen is None:
-        home = Settings().home
+        home = read_settings().home
         home.mkdir(parents=True, exist_ok=True)
         chosen = home / "sandbox.json"
     plan = _plan(

@@ -13,6 +13,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from firnline.app import App, opened
+from firnline.cli.files import write_text
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.errors import UsageError
 from firnline.graph.diff import SchemaDiff, compared, read_schema
@@ -57,7 +58,7 @@ def print_schema(
         sdl = built.as_str()
         objects = sorted(name for name in graph.objects if built.has_type(name))
         if output is not None:
-            output.write_text(sdl + "\n", "utf-8")
+            write_text(output, sdl + "\n")
         if as_json:
             facts = {"tenant": tenant, "shape": graph.shape, "version": graph.version}
             print_json({**facts, "person": person or None, "objects": objects, "sdl": sdl})

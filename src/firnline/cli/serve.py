@@ -20,7 +20,7 @@ from firnline.access.principal import TokenVerifier
 from firnline.app import opened
 from firnline.cli.running import AsJson, Directory, print_json, report
 from firnline.errors import FirnlineError
-from firnline.settings import Settings
+from firnline.settings import read_settings
 from firnline.web.application import create_web
 from firnline.web.backend import ProjectGateway
 from firnline.web.server import address_of, create_server, open_socket
@@ -36,7 +36,7 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Serve the GraphQL endpoint, and GraphiQL when FIRNLINE_DEVELOPMENT is on."""
-    settings = Settings()
+    settings = read_settings()
     with open_socket(host, port, development=settings.development) as listening:
         if reload:
             _serve_reloading(directory, listening, as_json=as_json)
@@ -45,7 +45,7 @@ def serve(
 
 
 async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) -> None:
-    settings = Settings()
+    settings = read_settings()
     url = address_of(listening)
     async with opened(directory, settings, read_only=True) as app:
         web = create_web(

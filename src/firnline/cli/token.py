@@ -12,7 +12,7 @@ from firnline.access.signing import TOKEN_LIFETIME_S, DevelopmentSigner
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json
 from firnline.clock import SystemClock
 from firnline.errors import UnknownTenantError, UsageError
-from firnline.settings import Settings
+from firnline.settings import read_settings
 from firnline.spec.load import load_project
 
 
@@ -39,7 +39,7 @@ def token(
     as_json: AsJson = False,
 ) -> None:
     """Print a bearer token for a person at a tenant, for development."""
-    settings = Settings()
+    settings = read_settings()
     if not settings.development:
         raise DevelopmentOnlyError
     if not person:
