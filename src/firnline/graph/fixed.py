@@ -60,6 +60,13 @@ class SearchHit:
     example: str = strawberry.field(description="A query that reads it.")
 
 
+@strawberry.type(name="_Service", description="This subgraph, for a federation's router.")
+class Service:
+    """The subgraph's own description."""
+
+    sdl: str
+
+
 @strawberry.type
 class Query:
     """The fixed root fields; the tenant's own are added beside them."""
@@ -111,3 +118,11 @@ class Query:
         visible = info.context.visible
         assert visible is not None
         return await asyncio.to_thread(lambda: definitions(visible.core_schema(), coordinates))
+
+    @strawberry.field(  # type: ignore[untyped-decorator]
+        name="_service", description="What you may read, in the form that federation composes."
+    )
+    async def service(self, info: Info[GraphContext, None]) -> Service:
+        visible = info.context.visible
+        assert visible is not None
+        return Service(sdl=await asyncio.to_thread(visible.federated_sdl))

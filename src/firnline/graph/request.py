@@ -56,6 +56,10 @@ class VisiblePart(Protocol):
         """Return what can be found in it."""
         ...
 
+    def federated_sdl(self) -> str:
+        """Return it as the SDL of a subgraph of a federation."""
+        ...
+
 
 @dataclass(slots=True)
 class GraphContext:

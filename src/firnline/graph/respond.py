@@ -29,6 +29,7 @@ from firnline.cache.database import Snapshot, TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError, UsageError
 from firnline.graph.cursor import CursorSeal
+from firnline.graph.federation import ENTITIES, entities
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
 from firnline.graph.loader import Loader
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
@@ -295,6 +296,15 @@ class _Execution:
 
         if ("", root.name) in entries:
             return load("", root)
+        if root.name == ENTITIES:
+            return entities(
+                root,
+                schema=info.schema,
+                context=self.context,
+                selections=selections,
+                planner=planner,
+                loader=loader,
+            )
         assert root.definition is not None
         namespace_type = get_named_type(root.definition.type)
         assert isinstance(namespace_type, GraphQLObjectType)

@@ -35,6 +35,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from firnline.catalog.model import ScalarName
 from firnline.graph import fixed
 from firnline.graph.aggregates import AGGREGATE_TYPES, AGGREGATES, aggregate_scalar
+from firnline.graph.federation import entity_field
 from firnline.graph.inputs import Inputs, is_sortable
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
@@ -97,7 +98,9 @@ class TenantSchema(strawberry.Schema):
         types = RecordTypes(graph.objects, base.type_map)
         query_type = base.query_type
         assert query_type is not None
-        query = GraphQLObjectType("Query", {**query_type.fields, **dict(types.root_fields())})
+        fields = {**query_type.fields, **dict(types.root_fields())}
+        fields |= entity_field(types.entities(), _resolve_setwise)
+        query = GraphQLObjectType("Query", fields)
         self._schema = GraphQLSchema(
             query=query, directives=base.directives, extensions=base.extensions
         )
@@ -134,6 +137,10 @@ class RecordTypes:
         self._connections: dict[str, GraphQLObjectType] = {}
         self._aggregates: dict[str, GraphQLObjectType] = {}
         self._keys: dict[str, GraphQLObjectType] = {}
+
+    def entities(self) -> list[GraphQLObjectType]:
+        """Return the builder's own types."""
+        return [self._record(name) for name, each in self._objects.items() if not each.namespace]
 
     def root_fields(self) -> Iterator[tuple[str, GraphQLField]]:
         """Yield the builder's root fields and one field per namespace."""

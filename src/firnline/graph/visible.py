@@ -18,6 +18,7 @@ from graphql import GraphQLResolveInfo, GraphQLSchema
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
+from firnline.graph.federation import federated_sdl
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
@@ -109,6 +110,7 @@ class VisibleGraphs:
         self._lock = Lock()
         self._graphs: OrderedDict[tuple[str, str], TenantGraph] = OrderedDict()
         self._schemas: OrderedDict[str, TenantSchema] = OrderedDict()
+        self._sdls: OrderedDict[str, str] = OrderedDict()
         self._indexes: OrderedDict[str, SearchIndex] = OrderedDict()
 
     def of(
@@ -141,6 +143,13 @@ class VisibleGraphs:
         """Return what can be found in the part."""
         graph = self.graph(visible)
         return self._kept(self._indexes, graph.shape, lambda: SearchIndex.of(graph), _SCHEMAS_MAX)
+
+    def federated_sdl(self, visible: Visible) -> str:
+        """Return the part as a subgraph's SDL."""
+        graph, schema = self.graph(visible), self.schema(visible)._schema
+        return self._kept(
+            self._sdls, graph.shape, lambda: federated_sdl(schema, graph), _SCHEMAS_MAX
+        )
 
     def _kept(
         self, kept: OrderedDict[Key, Kept], key: Key, make: Callable[[], Kept], kept_max: int
@@ -180,3 +189,7 @@ class Visible:
     def index(self) -> SearchIndex:
         """Return what can be found in it."""
         return self.graphs.index(self)
+
+    def federated_sdl(self) -> str:
+        """Return it as a subgraph's SDL."""
+        return self.graphs.federated_sdl(self)
