@@ -15,7 +15,7 @@ WRONG = {
     "unknown field": "{ accounts { nodes { nothing } } }",
     "unknown root field": "{ nothing }",
     "unknown argument": "{ accounts(limit: 3) { totalCount } }",
-    "unknown operator": '{ accounts(where: {name: {like: "x"}}) { totalCount } }',
+    "unknown operator": '{ accounts(where: {name: {soundsLike: "x"}}) { totalCount } }',
     "wrong operand": '{ accounts(where: {rating: {eq: "x"}}) { totalCount } }',
     "wrong date": '{ accounts(where: {foundedOn: {lt: "yesterday"}}) { totalCount } }',
     "wrong time": '{ accounts(where: {createdAt: {lt: "12 o\'clock"}}) { totalCount } }',

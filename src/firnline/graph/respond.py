@@ -10,8 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,7 +24,7 @@ from graphql import (
 )
 
 from firnline.access.principal import Principal
-from firnline.cache.database import Snapshot, TenantDatabase
+from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError, UsageError
 from firnline.graph.cursor import CursorSeal
@@ -38,14 +37,16 @@ from firnline.graph.request import Completed, GraphContext
 from firnline.graph.resident import ResidentTables
 from firnline.graph.schema import TenantSchema
 from firnline.graph.selection import Selected, Selections
+from firnline.graph.session import LazySnapshot, Session, SnapshotMovedError
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.visible import VisibleGraphs
 
 _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
 _DOCUMENTS_MAX = 1024
+_MOVES_MAX = 5  # syncs that may commit between the first look and the snapshot
+_QUICK_S = 0.015  # longer work would hold up the event loop
 Freshness = Mapping[tuple[str, str], str | None]
-_INTERRUPT_EVERY_S = 0.05
 
 
 class OperationNameError(UsageError):
@@ -117,12 +118,13 @@ class Responder:
         self._limits = limits or DocumentLimits()
         self._visible = VisibleGraphs(graphs.schema)
         self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._quick: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
     async def visible_schema(self, principal: Principal) -> TenantSchema:
         """Return the schema of what the principal may read."""
         graph = await self._graphs.graph(principal.tenant)
-        async with _Session(await self._databases(principal.tenant)) as session:
+        async with Session(await self._databases(principal.tenant)) as session:
             decisions = await session.run(self._graphs.decisions, graph, principal)
         now = self._clock.now()
         visible = self._visible.of(graph, decisions, principal=principal, now=now)
@@ -130,6 +132,27 @@ class Responder:
 
     async def answer(self, principal: Principal, question: Question) -> Answer:
         """Answer one question; raises FirnlineError when it cannot be asked at all."""
+        for _ in range(_MOVES_MAX):
+            try:
+                answer = await self._answer(principal, question)
+            except SnapshotMovedError:
+                continue
+            if not any(_code(error) == SnapshotMovedError.code for error in answer.errors):
+                return answer
+        raise SnapshotMovedError(
+            "the data kept changing while the question was answered", hint="Ask again."
+        )
+
+    def _remember(self, slot: tuple[str, str], *, is_quick: bool) -> None:
+        """Remember which documents need no thread: columns in memory answer them in no time."""
+        if is_quick:
+            self._quick[slot] = None
+            if len(self._quick) > _DOCUMENTS_MAX:
+                self._quick.popitem(last=False)
+        else:
+            self._quick.pop(slot, None)
+
+    async def _answer(self, principal: Principal, question: Question) -> Answer:
         graph = await self._graphs.graph(principal.tenant)
         text = await self._text(principal, question)
         _check_operation(self._guarded(text), question.operation_name)
@@ -139,9 +162,11 @@ class Responder:
         # Before the snapshot: a sync between the two may make the data younger than what we say of
         # it, never older.
         freshness = self._freshness(database)
-        async with _Session(database) as session:
-            decisions = await session.run(self._graphs.decisions, graph, principal)
-            execution = _Execution(session, self._seal, self._resident)
+        async with Session(database) as session:
+            decisions = await session.run(self._graphs.decisions, graph, principal, inline=True)
+            quick = (graph.version, text) in self._quick
+            execution = _Execution(session, self._seal, self._resident, inline=quick)
+            started = self._clock.monotonic()
             now = self._clock.now()
             context = GraphContext(
                 principal=principal,
@@ -159,6 +184,10 @@ class Responder:
                 context_value=context,
                 operation_name=question.operation_name,
             )
+        self._remember(
+            (graph.version, text),
+            is_quick=not execution.statements and self._clock.monotonic() - started < _QUICK_S,
+        )
         return Answer(
             data=result.data,
             errors=tuple(_formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
@@ -219,50 +248,28 @@ def _check_operation(document: DocumentNode, wanted: str | None) -> None:
         )
 
 
-class _Session:
-    """One snapshot, used from worker threads; a cancelled request interrupts its statement."""
-
-    def __init__(self, database: TenantDatabase) -> None:
-        self._manager: AbstractContextManager[Snapshot] = database.snapshot()
-        self._snapshot: Snapshot | None = None
-
-    async def __aenter__(self) -> _Session:
-        self._snapshot = await asyncio.to_thread(self._manager.__enter__)
-        return self
-
-    async def __aexit__(self, *failure: Any) -> None:
-        # Shielded: a cancelled request must still give its cursor back clean.
-        await asyncio.shield(asyncio.to_thread(self._manager.__exit__, *failure))
-
-    async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        assert self._snapshot is not None
-        running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, self._snapshot))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            # Repeated, because an interrupt between two statements may be lost.
-            while not running.done():
-                self._snapshot.interrupt()
-                await asyncio.wait([running], timeout=_INTERRUPT_EVERY_S)
-            raise
-
-
 class _Execution:
     """Plans and loads the root fields of one operation."""
 
     def __init__(
-        self, session: _Session, seal: CursorSeal, resident: ResidentTables | None
+        self,
+        session: Session,
+        seal: CursorSeal,
+        resident: ResidentTables | None,
+        *,
+        inline: bool,
     ) -> None:
         self._session = session
+        self._inline = inline
         self._seal = seal
         self._resident = resident
         self.context: GraphContext | None = None
         self.statements: list[tuple[str, int]] = []
 
     async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
-        return Completed(await self._session.run(self._resolve, info))
+        return Completed(await self._session.run(self._resolve, info, inline=self._inline))
 
-    def _resolve(self, info: GraphQLResolveInfo[Any], snapshot: Snapshot) -> Any:
+    def _resolve(self, info: GraphQLResolveInfo[Any], snapshot: LazySnapshot) -> Any:
         assert self.context is not None
         selections = Selections(info, self.context.variables)
         planner = Planner(self.context, selections, self._seal)
@@ -323,6 +330,10 @@ def _extensions(
         for connection, name in sorted(context.objects_read)
     }
     return found
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    return str(error.get("extensions", {}).get("code", ""))
 
 
 def _formatted(error: GraphQLError) -> Mapping[str, Any]:

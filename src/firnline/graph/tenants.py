@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from firnline.access.decisions import Decisions
 from firnline.access.model import Person, SourceAccess
 from firnline.access.principal import Principal
-from firnline.cache.database import Snapshot
 from firnline.cache.opening import NoDataYetError
 from firnline.cache.permission_rows import CachedPermissionRows
 from firnline.catalog.model import Catalog
@@ -29,6 +28,23 @@ _PEOPLE_MAX = 4096
 _CATALOG_AGE_S = 1.0  # another process may discover: looked for this often
 
 Versions = Mapping[tuple[str, str], int]
+
+
+class Snapshot(Protocol):
+    """One data version of a tenant's cache."""
+
+    @property
+    def versions(self) -> Versions:
+        """Return (connection, object) -> data version."""
+        ...
+
+    def fetch(self, sql: str, parameters: Any = ()) -> Any:
+        """Return the rows as a pyarrow.Table."""
+        ...
+
+    def columns(self, connection: str, object_name: str) -> Mapping[str, Any]:
+        """Return the readable columns of one object by field name."""
+        ...
 
 
 class Catalogs(Protocol):
