@@ -1,68 +1,202 @@
-"""`firnline operations`: publishes and lists persisted operations."""
+"""`firnline operations`: publishes, lists and retires persisted operations."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from firnline.app import opened
+from firnline.app import App, opened
 from firnline.cli.running import AsJson, Directory, print_json, run
-from firnline.errors import UsageError
+from firnline.errors import FirnlineError, UsageError
+from firnline.graph.manifest import Listed, listed, read_documents
+from firnline.graph.operations import UnknownOperationError, checked
 from firnline.state.rows import OperationRow
 
 operations = typer.Typer(
     help="Publish operations ahead and execute them by id.", no_args_is_help=True
 )
 Tenant = Annotated[str, typer.Option("--tenant", "-t", help="The tenant's name.")]
+SomeTenant = Annotated[str, typer.Option("--tenant", "-t", help="Only this tenant.")]
+AllTenants = Annotated[bool, typer.Option("--all-tenants", help="Every declared tenant.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one document at one tenant: the row, or why it does not fit."""
+
+    tenant: str
+    document: Listed
+    row: OperationRow | None = None
+    error: FirnlineError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        facts: dict[str, Any] = {
+            "tenant": self.tenant,
+            "source": self.document.source,
+            "documentId": self.document.operation_id,
+            "fits": self.error is None,
+        }
+        if self.row:
+            facts |= _facts(self.row)
+        if self.error:
+            facts["error"] = self.error.as_dict()
+        return facts
 
 
 @operations.command()
 def publish(
-    file: Annotated[Path, typer.Argument(help="A .graphql file with one named operation.")],
-    tenant: Tenant,
+    path: Annotated[
+        Path, typer.Argument(help="A .graphql file, a folder of them, or a JSON manifest.")
+    ],
+    tenant: SomeTenant = "",
+    all_tenants: AllTenants = False,
     operation_id: Annotated[
-        str, typer.Option("--id", help="An id of your own; the document's digest when absent.")
+        str, typer.Option("--id", help="An id of your own, for a single document.")
     ] = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Only tell what fits; publish nothing.")
+    ] = False,
     directory: Directory = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Check an operation against the tenant's schema and store it."""
-    if not file.is_file():
-        raise UsageError(f"there is no file {str(file)!r}")
-    text = file.read_text("utf-8")
+    """Check operations against each tenant's schema and store those that fit.
+
+    Manifests are {id: text}, Apollo's persisted query manifest or Relay's. Exit code 1 when an
+    operation does not fit a tenant; the report says which and why.
+    """
+    documents = _with_id(path, read_documents(path), operation_id)
 
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
-            app.tenant(tenant)
-            row = await app.publish(tenant, text, operation_id=operation_id)
+            tenants = _tenants(app, tenant, all_tenants=all_tenants)
+            outcomes = [
+                await _published(app, name, document, check=check)
+                for name in tenants
+                for document in documents
+            ]
         if as_json:
-            print_json(_facts(row))
+            print_json([outcome.as_dict() for outcome in outcomes])
         else:
-            typer.echo(f"{row.name}: published as documentId {row.operation_id}")
+            _report(outcomes, check=check)
+        if any(outcome.error for outcome in outcomes):
+            raise typer.Exit(1)
 
     run(work)
 
 
 @operations.command("list")
-def list_operations(tenant: Tenant, directory: Directory = Path(), as_json: AsJson = False) -> None:
+def list_operations(
+    tenant: Tenant,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="Also earlier and retired versions.")
+    ] = False,
+    directory: Directory = Path(),
+    as_json: AsJson = False,
+) -> None:
     """List the operations published for a tenant."""
 
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
-            rows = await app.operations(tenant)
+            app.tenant(tenant)
+            rows = await app.state.operations(tenant, retired=versions)
         if as_json:
             print_json([_facts(row) for row in rows])
             return
-        table = Table("Name", "documentId", "Published")
+        table = Table("Name", "documentId", "Version", "Published", "Retired")
         for row in rows:
-            table.add_row(row.name, row.operation_id, f"{row.published_at:%Y-%m-%d %H:%M} UTC")
+            retired = f"{row.retired_at:%Y-%m-%d %H:%M} UTC" if row.retired_at else ""
+            published = f"{row.published_at:%Y-%m-%d %H:%M} UTC"
+            table.add_row(row.name, row.operation_id, str(row.version), published, retired)
         Console().print(table if rows else f"Nothing is published for {tenant} yet.")
 
     run(work)
+
+
+@operations.command()
+def retire(
+    operation_id: Annotated[str, typer.Argument(help="The documentId.")],
+    tenant: SomeTenant = "",
+    all_tenants: AllTenants = False,
+    directory: Directory = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Stop answering an id; its versions stay listed, and it may be published again."""
+
+    async def work() -> None:
+        async with opened(directory, read_only=True) as app:
+            now = app.clock.now()
+            retired = [
+                name
+                for name in _tenants(app, tenant, all_tenants=all_tenants)
+                if await app.state.retire_operation(name, operation_id, at=now)
+            ]
+        if not retired:
+            raise UnknownOperationError(operation_id)
+        if as_json:
+            print_json({"documentId": operation_id, "retired": retired})
+        else:
+            typer.echo(f"{operation_id}: retired for {', '.join(retired)}")
+
+    run(work)
+
+
+def _with_id(path: Path, documents: Sequence[Listed], operation_id: str) -> Sequence[Listed]:
+    if not operation_id:
+        return documents
+    if len(documents) != 1:
+        raise UsageError(
+            f"--id names one document, there are {len(documents)}",
+            hint="Leave --id away, or write a manifest: {id: text}.",
+        )
+    return [listed(path, documents[0].source, documents[0].text, operation_id)]
+
+
+def _tenants(app: App, tenant: str, *, all_tenants: bool) -> Sequence[str]:
+    if bool(tenant) == all_tenants:
+        raise UsageError("no tenant is named", hint="Give either --tenant NAME or --all-tenants.")
+    if all_tenants:
+        return sorted(app.project.tenants)
+    app.tenant(tenant)
+    return [tenant]
+
+
+async def _published(app: App, tenant: str, document: Listed, *, check: bool) -> Outcome:
+    try:
+        if check:
+            checked(document.text, tenant=tenant, schema=await app.schema(tenant))
+            return Outcome(tenant, document)
+        row = await app.publish(tenant, document.text, operation_id=document.operation_id)
+        return Outcome(tenant, document, row)
+    except FirnlineError as error:
+        return Outcome(tenant, document, error=error)
+
+
+def _report(outcomes: Sequence[Outcome], *, check: bool) -> None:
+    console = Console(soft_wrap=True)
+    for outcome in outcomes:
+        source, where = escape(outcome.document.source), escape(outcome.tenant)
+        if outcome.error:
+            console.print(f"[red]does not fit[/] {where}: {source}")
+            console.print(f"  \\[{outcome.error.code}] {escape(outcome.error.message)}")
+            if outcome.error.hint:
+                console.print(f"  [dim]->[/] {escape(outcome.error.hint)}")
+        elif outcome.row:
+            name = f"{outcome.row.name} (version {outcome.row.version})"
+            identity = escape(outcome.row.operation_id)
+            console.print(f"[green]published[/]    {where}: {name} as documentId {identity}")
+        else:
+            console.print(f"[green]fits[/]         {where}: {source}")
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    done = "fit" if check else "published"
+    console.print(f"{len(outcomes) - failed} {done}, {failed} do not fit")
 
 
 def _facts(row: OperationRow) -> dict[str, Any]:
@@ -70,5 +204,7 @@ def _facts(row: OperationRow) -> dict[str, Any]:
         "tenant": row.tenant,
         "name": row.name,
         "documentId": row.operation_id,
+        "version": row.version,
         "publishedAt": row.published_at.isoformat(),
+        "retiredAt": row.retired_at.isoformat() if row.retired_at else None,
     }
