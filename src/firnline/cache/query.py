@@ -44,6 +44,7 @@ Operator = Literal[
     "count_distinct",
     "stddev",  # of a sample
     "median",
+    "search_text",  # texts as one, without case and accents
     "date_trunc",  # the unit, then the time
     "quantile",  # continuous; arguments are the value and the fraction
     "first_by",  # the first value in order of the second argument, null or not
@@ -129,6 +130,7 @@ class RowNumber:
 
     partition: Expression
     order: tuple[Order, ...]
+    also: tuple[Expression, ...] = ()  # more to partition by
 
 
 Expression = (

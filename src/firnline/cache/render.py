@@ -128,8 +128,8 @@ class _Renderer:
                 return f"EXISTS ({self.select(select)})"
             case InSelect(value, select):
                 return f"({self.expression(value)} IN ({self.select(select)}))"
-            case RowNumber(partition, order):
-                partitioned = self.expression(partition)
+            case RowNumber(partition, order, also):
+                partitioned = ", ".join(map(self.expression, (partition, *also)))
                 ordered = f" ORDER BY {self._order(order)}" if order else ""
                 return f"row_number() OVER (PARTITION BY {partitioned}{ordered})"
             case Call():
@@ -173,6 +173,8 @@ class _Renderer:
                 return f"regexp_full_match({arguments[0]}, {arguments[1]}, 's')"
             case "imatches":
                 return f"regexp_full_match({arguments[0]}, {arguments[1]}, 'si')"
+            case "search_text":
+                return f"strip_accents(lower(concat_ws(chr(10), {', '.join(arguments)})))"
             case "json_contains":
                 # The extension refuses text that is not JSON, which would end the whole query.
                 return (

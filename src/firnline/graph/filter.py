@@ -28,7 +28,7 @@ from firnline.errors import UsageError
 from firnline.graph.aggregates import aggregate_expression, aggregate_scalar
 from firnline.graph.request import GraphContext
 from firnline.graph.scan import Aliases, DeniedObjectError, Scan
-from firnline.graph.shape import GraphField, GraphRelation
+from firnline.graph.shape import GraphField, GraphObject, GraphRelation
 
 NESTING_MAX = 8
 ORDER_NESTING_MAX = 3
@@ -77,6 +77,10 @@ class Filters:
         if all(key.field is not key_field for key in keys):
             keys.append(SortKey(key_field, scan.field(key_field.name), "ASC"))
         return keys
+
+    def scan(self, found: GraphObject) -> Scan:
+        """Return another scan for the same statement."""
+        return Scan(self._context, found, self._aliases)
 
     def sort_key(self, scan: Scan, wanted: Mapping[str, Any]) -> SortKey:
         """Return the one sort key that an entry of `orderBy` or `by` states."""

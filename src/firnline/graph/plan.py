@@ -29,6 +29,7 @@ from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fr
 from firnline.graph.cursor import CursorSeal, after, before
 from firnline.graph.filter import Filters, SortKey
 from firnline.graph.grouping import Grouper, GroupStatement, group_limit
+from firnline.graph.narrowing import Narrowing
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.selection import Selected, Selections
@@ -256,12 +257,11 @@ class Planner:
         """Plan a connection field, of the root or of a relation."""
         arguments = self.selections.arguments(selected)
         window = Window.of(arguments)
-        where = arguments.get("where") or {}
-        order_by = arguments.get("orderBy") or []
+        narrowing = Narrowing.of(arguments)
         scan, filters = self._scan(found)
-        conditions = [filters.where(scan, where)]
-        order = filters.order(scan, order_by)
-        binding = self._binding(found, relation, where, order_by)
+        conditions = narrowing.conditions(scan, filters, relation)
+        order = filters.order(scan, narrowing.order_by)
+        binding = self._binding(found, relation, narrowing)
         page = Statement(
             scan=scan,
             columns=Columns(),
@@ -271,14 +271,17 @@ class Planner:
             link=self._link(scan, relation),
         )
         is_complex = window.is_backward or bool(window.after or window.before)
-        page.outline = outlined(found, where, order, relation, is_complex=is_complex)
+        is_complex = is_complex or not narrowing.is_plain
+        page.outline = outlined(found, narrowing.where, order, relation, is_complex=is_complex)
         if window.after is not None:
             conditions.append(after(order, self.seal.open(window.after, binding)))
         if window.before is not None:
             conditions.append(before(order, self.seal.open(window.before, binding)))
-        totals = self._totals(found, where, relation)
-        totals.outline = outlined(found, where, (), relation, is_complex=False)
-        parts = self._parts(selected, scan, page.columns, totals, where, relation)
+        totals = self._totals(found, narrowing, relation)
+        totals.outline = outlined(
+            found, narrowing.where, (), relation, is_complex=not narrowing.is_plain
+        )
+        parts = self._parts(selected, scan, page.columns, totals, narrowing, relation)
         kinds = {part.kind for part in parts}
         wants_rows = bool(kinds & {"nodes", "edges", "pageInfo"})
         wants_cursor = bool(kinds & {"edges", "pageInfo"})
@@ -345,20 +348,22 @@ class Planner:
         self,
         found: GraphObject,
         relation: GraphRelation | None,
-        where: Mapping[str, Any],
-        order_by: Sequence[Any],
+        narrowing: Narrowing,
     ) -> bytes:
         principal = self.context.principal
         way = relation.name if relation else ""
         return orjson.dumps(
-            [principal.tenant, principal.email, found.type_name, way, where, order_by]
+            [
+                *(principal.tenant, principal.email, found.type_name, way, narrowing.where),
+                *(narrowing.order_by, narrowing.search, narrowing.distinct_on),
+            ]
         )
 
     def _totals(
-        self, found: GraphObject, where: Mapping[str, Any], relation: GraphRelation | None
+        self, found: GraphObject, narrowing: Narrowing, relation: GraphRelation | None
     ) -> AggregateStatement:
         scan, filters = self._scan(found)
-        conditions = [filters.where(scan, where)]
+        conditions = narrowing.conditions(scan, filters, relation)
         return AggregateStatement(scan, Columns(), conditions, self._link(scan, relation))
 
     def _parts(
@@ -367,7 +372,7 @@ class Planner:
         scan: Scan,
         columns: Columns,
         totals: AggregateStatement,
-        where: Mapping[str, Any],
+        narrowing: Narrowing,
         relation: GraphRelation | None,
     ) -> list[Part]:
         connection = _object_type(selected)
@@ -386,7 +391,7 @@ class Planner:
                 case "aggregate":
                     part.aggregate = self._aggregate(each, totals)
                 case "groupBy":
-                    part.groups = self._groups(each, scan.object, where, relation)
+                    part.groups = self._groups(each, scan.object, narrowing, relation)
             found.append(part)
         return found
 
@@ -394,12 +399,12 @@ class Planner:
         self,
         selected: Selected,
         found: GraphObject,
-        where: Mapping[str, Any],
+        narrowing: Narrowing,
         relation: GraphRelation | None,
     ) -> GroupStatement:
         first = group_limit(self.selections.arguments(selected).get("first"))
         scan, filters = self._scan(found)
-        conditions = [filters.where(scan, where)]
+        conditions = narrowing.conditions(scan, filters, relation)
         statement = GroupStatement(scan, conditions, self._link(scan, relation), first)
         return Grouper(statement, filters, self.selections, answered).plan(selected)
 

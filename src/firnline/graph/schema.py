@@ -35,7 +35,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from firnline.catalog.model import ScalarName
 from firnline.graph import fixed
 from firnline.graph.aggregates import AGGREGATE_TYPES, AGGREGATES, aggregate_scalar
-from firnline.graph.federation import entity_field
+from firnline.graph.federation import entity_field, federated_sdl
 from firnline.graph.inputs import Inputs, is_sortable
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
@@ -109,6 +109,10 @@ class TenantSchema(strawberry.Schema):
     def has_type(self, name: str) -> bool:
         """Say whether the schema has a type of that name."""
         return name in self._schema.type_map
+
+    def federated_sdl(self, graph: TenantGraph) -> str:
+        """Return the schema of `graph`, or of a part of it, as a subgraph's SDL."""
+        return federated_sdl(self._schema, graph)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         """Leave logging to respond, and no suggestions: they would name what may be hidden."""
@@ -193,6 +197,14 @@ class RecordTypes:
             GraphQLNonNull(self._connection(type_name)),
             args={
                 "where": GraphQLArgument(self._inputs.where(type_name)),
+                "search": GraphQLArgument(
+                    GraphQLString,
+                    description="Words that stand in the text fields you may read, in any case.",
+                ),
+                "distinctOn": GraphQLArgument(
+                    GraphQLList(GraphQLNonNull(self._inputs.group_by(type_name))),
+                    description="Only the first record, in order, of those with equal keys.",
+                ),
                 "orderBy": GraphQLArgument(order),
                 "first": GraphQLArgument(GraphQLInt, description="Page size, 20 when absent."),
                 "after": GraphQLArgument(GraphQLString, description="A cursor to go on from."),
