@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from firnline.access.principal import Principal
@@ -19,8 +20,14 @@ from firnline.catalog.mapping import MappingError, mapping_problems
 from firnline.clock import Clock, SystemClock
 from firnline.connections.channel import Channel
 from firnline.connections.service import Connections
+from firnline.connections.site import declared_site
+from firnline.connections.tokens import (
+    ConnectionDisabledError,
+    NeedsReconnectError,
+    NotConnectedError,
+)
 from firnline.connections.vault import Vault
-from firnline.errors import UnknownTenantError
+from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.operations import publish
 from firnline.graph.resident import ResidentTables
@@ -33,7 +40,7 @@ from firnline.spec.load import load_project
 from firnline.spec.model import Project, TenantSpec
 from firnline.state.rows import OperationRow
 from firnline.state.state import State
-from firnline.sync.report import OnProgress, SyncReport
+from firnline.sync.report import OnProgress, SyncReport, Trouble
 from firnline.sync.run import Source, sync_tenant
 
 
@@ -140,21 +147,36 @@ class App:
         self.tenant(tenant)
         return await self.state.operations(tenant)
 
-    async def channels(self, tenant: str, names: Sequence[str] = ()) -> Sequence[Channel]:
-        """Return the ways to the tenant's systems, or to those named.
+    async def channels(
+        self, tenant: str, names: Sequence[str] = ()
+    ) -> tuple[Sequence[Channel], dict[str, FirnlineError]]:
+        """Return the ways to the tenant's systems, or to those named, and why others are closed.
 
-        Raises what `Connections.channel` raises, for the first system that is not connected.
+        One system that is not connected must not stop the rest; raises its error when there is no
+        rest, and UnknownConnectionError in any case.
         """
         spec = self.tenant(tenant)
-        return [
-            await self.connections.channel(tenant, spec, name)
-            for name in (names or spec.connections)
-        ]
+        wanted = tuple(names or spec.connections)
+        for name in wanted:
+            declared_site(spec, name)
+        channels: list[Channel] = []
+        closed: dict[str, FirnlineError] = {}
+        for name in wanted:
+            try:
+                channels.append(await self.connections.channel(tenant, spec, name))
+            except (NotConnectedError, NeedsReconnectError, ConnectionDisabledError) as error:
+                closed[name] = error
+        if closed and not channels:
+            raise next(iter(closed.values()))
+        return channels, closed
 
     async def discover(self, tenant: str, names: Sequence[str] = ()) -> DiscoveryReport:
         """Discover the tenant's systems and store their catalogs."""
-        channels = await self.channels(tenant, names)
-        return await discover_tenant(tenant, channels=channels, state=self.state, clock=self.clock)
+        channels, closed = await self.channels(tenant, names)
+        report = await discover_tenant(
+            tenant, channels=channels, state=self.state, clock=self.clock
+        )
+        return replace(report, failures={**closed, **report.failures})
 
     async def mapping_problems(self, tenant: str) -> Sequence[MappingError]:
         """Return what the tenant's mappings name that its catalogs do not have."""
@@ -177,14 +199,18 @@ class App:
         """Bring the tenant's cache up to date; a system without a catalog is discovered first."""
         spec = self.tenant(tenant)
         sources = []
-        for channel in await self.channels(tenant, names):
+        channels, closed = await self.channels(tenant, names)
+        for channel in channels:
             known = await self.state.catalog(tenant, channel.name)
             if known is None:
-                (await self.discover(tenant, [channel.name])).raise_first()
+                closed |= (await self.discover(tenant, [channel.name])).failures
                 known = await self.state.catalog(tenant, channel.name)
-            assert known is not None
-            sources.append(Source(channel.name, channel.connector, channel, known[1]))
-        return await sync_tenant(
+            if known is not None:
+                sources.append(Source(channel.name, channel.connector, channel, known[1]))
+        # An object asked for by name may be behind the closed door: say that, not "unknown".
+        if closed and (only or not sources):
+            raise next(iter(closed.values()))
+        report = await sync_tenant(
             tenant,
             effective_sync(self.project.integration, spec),
             sources=sources,
@@ -194,6 +220,7 @@ class App:
             only=only,
             full=full,
         )
+        return replace(report, closed={name: Trouble.of(why) for name, why in closed.items()})
 
     async def close(self) -> None:
         """Close every cache."""

@@ -17,7 +17,7 @@ from rich.table import Table
 from firnline.app import opened
 from firnline.cli.discover import ConnectionOption
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
-from firnline.sync.report import ObjectReport, OnProgress, SyncProgress, SyncReport
+from firnline.sync.report import ObjectReport, OnProgress, SyncProgress, SyncReport, Trouble
 
 _NAMED_MAX = 3  # objects named in an error that many share
 
@@ -102,13 +102,17 @@ def print_report(report: SyncReport) -> None:
     )
     table.add_column("object", overflow="fold")
     table.add_column("read", no_wrap=True)
-    for name in ("rows", "upserts", "deletes", "quarantined", "seconds"):
-        table.add_column(name, justify="right")
+    counted = ["rows", "upserts", "deletes"]
+    if any(one.quarantined_count for one in report.objects):  # room for names otherwise
+        counted.append("quarantined")
+    for name in (*counted, "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in report.objects:
+        counts = [one.rows, one.upserts, one.deletes, one.quarantined_count][: len(counted)]
         table.add_row(
             escape(f"{one.connection}.{one.object}"),
             "[red]failed[/]" if one.trouble else _reading(one),
-            *(f"{n:,}" for n in (one.rows, one.upserts, one.deletes, one.quarantined_count)),
+            *(f"{n:,}" for n in counts),
             f"{one.seconds:.1f}",
         )
     Console().print(table)
@@ -144,12 +148,17 @@ def _print_troubles(report: SyncReport, console: Console) -> None:
     for one in report.failed:
         if one.trouble:
             alike.setdefault((one.connection, one.trouble.code), []).append(one)
-    for (connection, code), reports in alike.items():
+    for (connection, _code), reports in alike.items():
         trouble = reports[0].trouble
         assert trouble is not None
         names = ", ".join(f"{connection}.{one.object}" for one in reports[:_NAMED_MAX])
         more = f" and {len(reports) - _NAMED_MAX} more" if len(reports) > _NAMED_MAX else ""
-        what = escape(f"{names}{more}: {trouble.message}")
-        console.print(f"[bold red]error[/] \\[{code}] {what}")
-        if trouble.hint:
-            console.print(f"  [dim]->[/] {escape(trouble.hint)}")
+        _print_trouble(f"{names}{more}", trouble, console)
+    for name, trouble in report.closed.items():
+        _print_trouble(name, trouble, console)
+
+
+def _print_trouble(what: str, trouble: Trouble, console: Console) -> None:
+    console.print(f"[bold red]error[/] \\[{trouble.code}] {escape(f'{what}: {trouble.message}')}")
+    if trouble.hint:
+        console.print(f"  [dim]->[/] {escape(trouble.hint)}")

@@ -123,12 +123,13 @@ def _shape_facts(change: ShapeChange) -> Mapping[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """One sync of one tenant."""
+    """One sync of one tenant. `closed` says why connections could not be read at all."""
 
     tenant: str
     started_at: datetime
     seconds: float
     objects: tuple[ObjectReport, ...]
+    closed: Mapping[str, Trouble] = field(default_factory=dict)
 
     @property
     def failed(self) -> tuple[ObjectReport, ...]:
@@ -138,7 +139,7 @@ class SyncReport:
     @property
     def ok(self) -> bool:
         """Say whether every object is up to date."""
-        return not self.failed
+        return not self.failed and not self.closed
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -148,4 +149,5 @@ class SyncReport:
             "seconds": round(self.seconds, 3),
             "ok": self.ok,
             "objects": [one.as_dict() for one in self.objects],
+            "errors": {name: trouble.as_dict() for name, trouble in self.closed.items()},
         }
