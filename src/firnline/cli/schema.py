@@ -45,6 +45,9 @@ def print_schema(
     person: Annotated[
         str, typer.Option("--as", help="Only what the person with this e-mail may read.")
     ] = "",
+    federation: Annotated[
+        bool, typer.Option(help="As a subgraph of Apollo Federation 2, with keys.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it here.")] = None,
     directory: Directory = Path(),
     as_json: AsJson = False,
@@ -55,7 +58,7 @@ def print_schema(
         async with opened(directory, read_only=True) as app:
             built = await app.schema(tenant, person=person)
             graph = await app.graphs.graph(tenant)
-        sdl = built.as_str()
+        sdl = built.federated_sdl(graph).rstrip() if federation else built.as_str()
         objects = sorted(name for name in graph.objects if built.has_type(name))
         if output is not None:
             write_text(output, sdl + "\n")
