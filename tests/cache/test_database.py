@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -23,6 +24,7 @@ from firnline.cache.opening import (
     NoDataYetError,
     QueryInterruptedError,
     QueryMemoryError,
+    typed_errors,
 )
 from firnline.catalog.model import FieldInfo, ObjectInfo
 
@@ -367,6 +369,24 @@ def test_a_damaged_file_is_moved_aside_and_the_next_opening_starts_anew(
     again = TenantDatabase.open(path)
     assert again.versions() == {}
     again.close()
+
+
+def test_damage_that_only_a_statement_finds_is_told_as_damage(path: Path) -> None:
+    """DuckDB checks a block when it reads it: opening the file succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(str(path))
+    connection.execute("CREATE TABLE rows AS SELECT hash(range) AS x FROM range(200000)")
+    connection.close()
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + os.urandom(4096) + content[middle + 4096 :])
+    damaged = duckdb.connect(str(path))
+
+    with pytest.raises(CacheCorruptError) as caught, typed_errors("acme"):
+        damaged.execute("SELECT sum(x::HUGEINT) FROM rows").fetchall()
+
+    assert "Remove acme.duckdb" in caught.value.hint
+    damaged.close()
 
 
 def test_reading_before_the_first_sync_says_what_to_do(path: Path) -> None:

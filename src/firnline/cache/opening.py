@@ -42,9 +42,10 @@ class CacheCorruptError(CacheError):
 
     def __init__(self, tenant: str, aside: Path | None = None) -> None:
         moved = f" and was moved aside to {aside.name}" if aside else ""
+        first = "Run" if aside else f"Remove {tenant}.duckdb from FIRNLINE_HOME/cache, then run"
         super().__init__(
             f"the cache file of tenant {tenant!r} is damaged{moved}",
-            hint=f"Run `firnline sync {tenant}` to fill it again from the providers.",
+            hint=f"{first} `firnline sync {tenant}` to fill it again from the providers.",
         )
 
 
@@ -138,12 +139,16 @@ def _opening_error(path: Path, tenant: str, error: duckdb.Error) -> CacheError:
     text = str(error).lower()
     if any(sign in text for sign in _LOCKED_SIGNS):
         return CacheLockedError(tenant)
-    if any(sign in text for sign in _CORRUPT_SIGNS):
+    if _is_corrupt(error):
         return CacheCorruptError(tenant, _move_aside(path))
     return CacheError(
         f"the cache file of tenant {tenant!r} cannot be opened: {type(error).__name__}",
         hint="Check that FIRNLINE_HOME is writable and was written by this version of Firnline.",
     )
+
+
+def _is_corrupt(error: duckdb.Error) -> bool:
+    return any(sign in str(error).lower() for sign in _CORRUPT_SIGNS)
 
 
 def _move_aside(path: Path) -> Path:
@@ -168,13 +173,16 @@ def typed_errors(tenant: str) -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         raise QueryMemoryError from error
     except (duckdb.FatalException, duckdb.IOException, duckdb.InternalException) as error:
-        if any(sign in str(error).lower() for sign in _CORRUPT_SIGNS):
+        if _is_corrupt(error):
             raise CacheCorruptError(tenant) from error
         raise CacheError(
             f"the cache of tenant {tenant!r} failed: {type(error).__name__}",
             hint="Check the disk under FIRNLINE_HOME, then restart.",
         ) from error
     except duckdb.Error as error:
+        # A block whose checksum is wrong is a bare Error, found only when the block is read.
+        if type(error) is duckdb.Error and _is_corrupt(error):
+            raise CacheCorruptError(tenant) from error
         # The driver's text quotes SQL and values, which the caller may not see: it stays as the
         # cause, for the log.
         raise CacheError(

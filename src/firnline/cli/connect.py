@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -159,9 +160,13 @@ def _status(name: str, provider: str, row: ConnectionRow | None) -> dict[str, An
 
 
 def _table(tenant: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=f"Connections of {tenant}")
-    for heading in ("Connection", "Provider", "State", "Account", "Connected as", "Why"):
-        table.add_column(heading)
+    table = Table(
+        title=f"Connections of {tenant}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for heading in ("Connection", "Provider", "State"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Account", "Connected as", "Why"):
+        table.add_column(heading, overflow="fold")
     for row in rows:
         named = (row.get(key) or "" for key in ("account_name", "user", "reason"))
         table.add_row(row["name"], row["provider"], row["state"], *named)
