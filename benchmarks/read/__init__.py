@@ -1,0 +1,1 @@
+"""The read path beside its peers: one data set, one question, the same load."""

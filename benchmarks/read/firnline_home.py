@@ -1,0 +1,73 @@
+"""Puts the data set into a Firnline home, as discovery and sync would have left it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.read.dataset import CATALOG, NOW
+from firnline.access.signing import DevelopmentSigner
+from firnline.cache.bookkeeping import Checkpoint
+from firnline.cache.database import TenantDatabase
+from firnline.clock import SystemClock
+from firnline.settings import Settings
+from firnline.state.state import State
+
+HERE = Path(__file__).parent
+PROJECT = HERE / "project"
+TENANT, CONNECTION = "bench", "crm"
+_RUN = "bench"
+_TOKEN_S = 24 * 3600
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment in which `firnline serve` answers from `home`."""
+    return os.environ | {
+        "FIRNLINE_HOME": str(home),
+        "FIRNLINE_CONNECTORS": str(HERE / "connectors"),
+        "FIRNLINE_DEVELOPMENT": "false",
+        "FIRNLINE_JWT_KEYS": (home / "jwt" / "public.json").read_text("utf-8"),
+    }
+
+
+async def fill(home: Path, tables: Mapping[str, Any]) -> None:
+    """Write catalog, rows and checkpoints; make the key that signs the load's tokens."""
+    settings = Settings(home=home)
+    state = await State.open(settings)
+    try:
+        await state.save_catalog(TENANT, CONNECTION, CATALOG, at=NOW)
+    finally:
+        await state.close()
+    _write(home / "cache" / f"{TENANT}.duckdb", tables)
+    DevelopmentSigner.from_settings(settings, clock=SystemClock())
+
+
+def _write(path: Path, tables: Mapping[str, Any]) -> None:
+    database = TenantDatabase.open(path, memory="2GB")
+    try:
+        for name, rows in tables.items():
+            object_ = CATALOG.by_name[name]
+            with database.transaction() as transaction:
+                transaction.ensure(CONNECTION, object_)
+                transaction.upsert(CONNECTION, object_, rows, run=_RUN)
+                transaction.save_checkpoint(
+                    Checkpoint(
+                        connection=CONNECTION,
+                        object=name,
+                        run=_RUN,
+                        rows_total=rows.num_rows,
+                        state="complete",
+                        started_at=NOW,
+                        completed_at=NOW,
+                    )
+                )
+    finally:
+        database.close()
+
+
+def token(home: Path, email: str) -> str:
+    """Return a bearer token for one person, longer-lived than any run."""
+    signer = DevelopmentSigner.from_settings(Settings(home=home), clock=SystemClock())
+    return signer.issue_token(TENANT, email, _TOKEN_S)
