@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, func, insert, select
+from sqlalchemy import Connection, MetaData, Table, event, func, insert, literal, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
-from firnline.state.schema import SCHEMA_VERSION, metadata, schema_versions
+from firnline.state.schema import SCHEMA_VERSION, metadata, operations, schema_versions
 
 BUSY_TIMEOUT_MS = 10_000
 
@@ -106,11 +106,14 @@ def _prepare(connection: Connection) -> None:
     elif found > SCHEMA_VERSION:
         raise StateVersionError(found)
     elif found < SCHEMA_VERSION:
-        # Version 1 kept operations without their history.
-        connection.exec_driver_sql(
-            "INSERT INTO operation_versions"
-            " (tenant, operation_id, version, name, text, published_at, retired_at)"
-            " SELECT tenant, operation_id, 1, name, text, published_at, NULL FROM operations"
-        )
-        connection.exec_driver_sql("DROP TABLE operations")
+        _give_operations_versions(connection)
         connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
+
+
+def _give_operations_versions(connection: Connection) -> None:
+    """Move what schema version 1 kept, operations without their history."""
+    old = Table("operations", MetaData(), autoload_with=connection)
+    kept = ("tenant", "operation_id", "name", "text", "published_at")
+    first = select(*(old.c[name] for name in kept), literal(1))
+    connection.execute(insert(operations).from_select([*kept, "version"], first))
+    old.drop(connection)
