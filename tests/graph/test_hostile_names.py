@@ -72,6 +72,34 @@ def test_every_hostile_field_is_selected_filtered_and_ordered(hostile_world: Wor
         assert answer["aggregate"]["max"][legal] == f"{name}!"
 
 
+def test_every_hostile_field_groups_is_distinct_and_is_sorted_by_over_relations(
+    hostile_world: World,
+) -> None:
+    for name in (each for each in NAMES if each not in ("count", NAMES[-1])):
+        legal = field_name(name)
+        text = f"""query ($value: String!) {{ crm {{
+          x(distinctOn: [{{{legal}: VALUE}}], orderBy: [{{way_x20_up: {{{legal}: DESC}}}}]) {{
+            nodes {{ id }}
+            groupBy(by: [{{{legal}: VALUE}}, {{way_x20_up: {{{legal}: VALUE}}}}],
+                    having: {{max: {{{legal}: {{eq: $value}}}}}},
+                    orderBy: [{{key: {{{legal}: ASC}}}},
+                              {{aggregate: {{max: {{{legal}: ASC}}}}}}]) {{
+              key {{ {legal} way_x20_up {{ {legal} }} }}
+              aggregate {{ count countDistinct {{ {legal} }} }} }} }}
+          sorted: x(orderBy: [{{back: {{aggregate: {{max: {{{legal}: DESC}}}}}}}}]) {{
+            nodes {{ id }} }}
+          found: x(search: $value) {{ totalCount }}
+          x_by_keys(keys: ["2", "1"]) {{ {legal} }} }} }}"""
+        answer = hostile_world.data(text, variables={"value": f"{name}!"})["crm"]
+        assert [each["id"] for each in answer["x"]["nodes"]] == ["2", "1"], name
+        key = {legal: f"{name}!", "way_x20_up": {legal: None}}
+        aggregate = {"count": 1, "countDistinct": {legal: 1}}
+        assert answer["x"]["groupBy"] == [{"key": key, "aggregate": aggregate}]
+        assert len(answer["sorted"]["nodes"]) == 2
+        assert answer["x_by_keys"] == [{legal: None}, {legal: f"{name}!"}]
+        assert answer["found"]["totalCount"] == 1, name
+
+
 def test_every_hostile_object_has_its_list_its_record_and_its_relations(
     hostile_world: World,
 ) -> None:

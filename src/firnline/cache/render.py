@@ -174,7 +174,9 @@ class _Renderer:
             case "imatches":
                 return f"regexp_full_match({arguments[0]}, {arguments[1]}, 'si')"
             case "search_text":
-                return f"strip_accents(lower(concat_ws(chr(10), {', '.join(arguments)})))"
+                texts = f"lower(concat_ws(chr(10), {', '.join(arguments)}))"
+                # strip_accents loses everything after a zero character.
+                return f"strip_accents(replace({texts}, chr(0), chr(31)))"
             case "json_contains":
                 # The extension refuses text that is not JSON, which would end the whole query.
                 return (
