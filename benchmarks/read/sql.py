@@ -188,8 +188,9 @@ def _windowed(dialect: Dialect, top: str) -> tuple[str, str]:
         )
         parts.append(
             f"{table}_of AS MATERIALIZED (SELECT account_id, {gathered} AS found"
-            f" FROM (SELECT * FROM {table} WHERE account_id IN (SELECT id FROM top){where} QUALIFY row_number() OVER"
-            f" (PARTITION BY account_id ORDER BY {order} DESC) <= 5) AS {letter}"
+            f" FROM (SELECT * FROM {table} WHERE account_id IN (SELECT id FROM top){where}"
+            " QUALIFY row_number() OVER (PARTITION BY account_id"
+            f" ORDER BY {order} DESC) <= 5) AS {letter}"
             " GROUP BY account_id)"
         )
         joins += f" LEFT JOIN {table}_of ON {table}_of.account_id = a.id"
