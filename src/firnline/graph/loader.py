@@ -17,19 +17,17 @@ from firnline.cache.render import render
 from firnline.errors import UsageError
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.plan import (
-    PARENT,
     AggregateShape,
-    AggregateStatement,
     Child,
     Leaf,
     ListPlan,
     Part,
     RecordPlan,
     RecordSelection,
-    Statement,
 )
 from firnline.graph.resident import ResidentReader
 from firnline.graph.rows import Rows
+from firnline.graph.statements import PARENT, AggregateStatement, Statement
 
 KEYS_PER_STATEMENT_MAX = 10_000
 STATEMENTS_MAX = 200  # of one operation

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 from graphql import GraphQLObjectType, get_named_type
 
 from firnline.cache.query import (
-    Bound,
-    BoundList,
     Call,
-    Column,
     Expression,
     Order,
-    RowNumber,
-    Select,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, bound, condition
-from firnline.catalog.model import ScalarName
 from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fraction_of
 from firnline.graph.cursor import CursorSeal, after, before
 from firnline.graph.filter import Filters, SortKey
@@ -34,10 +27,8 @@ from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.shape import GraphObject, GraphRelation
+from firnline.graph.statements import AggregateStatement, Columns, Statement, answered, outlined
 from firnline.graph.window import PAGE_MAX, PageSizeError, Window
-
-PARENT = "parent"
-NUMBER = "number"
 
 
 @dataclass(slots=True)
@@ -68,128 +59,11 @@ class RecordSelection:
 
 
 @dataclass(slots=True)
-class Columns:
-    """The columns that a statement selects, each expression once."""
-
-    named: dict[str, Expression] = field(default_factory=dict)
-    origins: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _names: dict[Expression, str] = field(default_factory=dict)
-
-    def add(self, expression: Expression, origin: tuple[str, str] | None = None) -> str:
-        """Return the name under which `expression` is selected.
-
-        `origin` says what it is: a field and its form ("answer", "link", "text").
-        """
-        name = self._names.get(expression)
-        if name is None:
-            name = f"c{len(self.named)}"
-            self._names[expression] = name
-            self.named[name] = expression
-        if origin is not None:
-            self.origins.setdefault(name, origin)
-        return name
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What a statement asks in terms of fields, for answering it from columns in memory.
-
-    `filters` are (field, operator, value), all of which must hold; `is_complex` says that there is
-    more to it, which only DuckDB can answer. `order` are (field, direction).
-    """
-
-    filters: tuple[tuple[str, str, Any], ...] = ()
-    order: tuple[tuple[str, str], ...] = ()
-    link: str | None = None
-    is_complex: bool = False
-
-
-def outlined(
-    found: GraphObject,
-    where: Mapping[str, Any],
-    order: Sequence[SortKey],
-    relation: GraphRelation | None,
-    *,
-    is_complex: bool,
-) -> Outline:
-    """Return the outline of a page; complex when it filters by more than own plain fields."""
-    filters = []
-    for name, wanted in where.items():
-        if name not in found.fields or not isinstance(wanted, Mapping):
-            is_complex = True
-            break
-        filters += [(name, operator, value) for operator, value in wanted.items()]
-    if any(found.fields.get(key.field.name) is not key.field for key in order):
-        is_complex = True  # sorts by another object's field
-    return Outline(
-        filters=tuple(filters),
-        order=tuple((key.field.name, key.direction) for key in order),
-        link=None if relation is None else relation.remote,
-        is_complex=is_complex,
-    )
-
-
-@dataclass(slots=True)
 class RecordPlan:
     """At most one record per key: a to-one relation, or a record by its key."""
 
     selection: RecordSelection
     statement: Statement
-
-
-@dataclass(slots=True)
-class Statement:
-    """A query per batch of parent keys. `link` is the expression compared with the keys."""
-
-    scan: Scan
-    columns: Columns
-    where: list[Expression]
-    order: tuple[Order, ...] = ()
-    limit: int | None = None
-    link: Expression | None = None
-    outline: Outline | None = None
-
-    def select(self, keys: Sequence[str] | None) -> Select:
-        """Return the query for the parents `keys`, or for everything when there are none."""
-        where = list(self.where)
-        if keys is not None:
-            assert self.link is not None
-            self.columns.named[PARENT] = self.link
-            where.append(Call("in", (self.link, BoundList(tuple(keys), "VARCHAR"))))
-        columns = tuple(self.columns.named.items()) or (("c0", Bound(1, "INTEGER")),)
-        select = self.scan.select(columns, where)
-        if keys is None or self.limit is None:
-            return select.but(order_by=self.order, limit=self.limit)
-        assert self.link is not None
-        number = RowNumber(self.link, self.order)
-        inner = select.but(columns=(*columns, (NUMBER, number)))
-        return Select(
-            columns=tuple((name, Column("w", name)) for name, _ in columns),
-            source=inner,
-            alias="w",
-            where=Call("lte", (Column("w", NUMBER), Bound(self.limit, "BIGINT"))),
-            order_by=(Order(Column("w", NUMBER)),),
-        )
-
-
-@dataclass(slots=True)
-class AggregateStatement:
-    """Counts and aggregates over all matching rows; grouped by `link` for relations."""
-
-    scan: Scan
-    columns: Columns
-    where: list[Expression]
-    link: Expression | None = None
-    outline: Outline | None = None
-
-    def select(self, keys: Sequence[str] | None) -> Select:
-        """Return the query for the parents `keys`, or over everything when there are none."""
-        columns = tuple(self.columns.named.items()) or (("c0", Call("count", ())),)
-        if keys is None:
-            return self.scan.select(columns, self.where)
-        assert self.link is not None
-        where = [*self.where, Call("in", (self.link, BoundList(tuple(keys), "VARCHAR")))]
-        return self.scan.select(((PARENT, self.link), *columns), where).but(group_by=(self.link,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,17 +397,6 @@ class Planner:
             column = totals.columns.add(answered(value, aggregate_scalar(function, scalar)))
             shape.entries[each.key] = AggregateColumn(column, empty)
         return shape
-
-
-def answered(value: Expression, scalar: ScalarName) -> Expression:
-    """Return a value in the form that the JSON answer carries."""
-    match scalar:
-        case "decimal" | "date" | "time" | "json":
-            return Call("text", (value,))
-        case "timestamp":
-            return Call("iso_timestamp", (value,))
-        case _:
-            return value
 
 
 def _cursor_columns(columns: Columns, order: Sequence[SortKey]) -> tuple[str, ...]:

@@ -39,11 +39,11 @@ from firnline.catalog.conditions import COLUMN_TYPES, bound
 from firnline.catalog.mapping import path_steps, source_paths
 from firnline.catalog.model import ScalarName
 from firnline.catalog.relative_time import is_relative
-from firnline.graph.plan import PARENT, AggregateStatement, Outline, Statement, answered
 from firnline.graph.request import GraphContext
 from firnline.graph.rows import Rows
 from firnline.graph.scan import Aliases, Scan
 from firnline.graph.shape import GraphField, GraphObject
+from firnline.graph.statements import PARENT, AggregateStatement, Outline, Statement, answered
 from firnline.spec.model import When
 
 Fetch = Callable[[str, Sequence[Any]], Any]
