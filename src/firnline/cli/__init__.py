@@ -1,5 +1,15 @@
 """The `firnline` command."""
 
-from firnline.cli.main import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it quietly, also while it is still loading."""
+    try:
+        from firnline.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -27,6 +27,19 @@ _FIELDS_SHOWN = 6
 _VARIABLE = re.compile(r"\$(\w+)\s*:\s*(\w+)")
 
 
+class TenantNotServedError(FirnlineError):
+    """A token names a tenant that is not declared; who else is declared is nobody's business."""
+
+    code = "tenant_not_served"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the token's tenant is not served here",
+            hint="Issue tokens for a tenant that the project declares (tenants/*.yaml).",
+        )
+
+
 class ProjectGateway:
     """Answers for every tenant of one project (`web.gateway.Gateway`)."""
 
@@ -35,7 +48,9 @@ class ProjectGateway:
         self._documents = Documents(app.state, rules=self._rules)
 
     async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
-        """Answer `request` as `principal`."""
+        """Answer `request` as `principal`; raises TenantNotServedError."""
+        if principal.tenant not in self._app.project.tenants:
+            raise TenantNotServedError
         is_apollo = "persistedQuery" in (request.extensions or {})
         text = await self._documents.text(
             principal.tenant,
