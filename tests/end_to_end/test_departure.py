@@ -19,7 +19,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ENDLESS = "SELECT max(hash(i)) FROM range(100000000000) t(i)"
 PATIENCE_S = 10
-QUESTION = "{ accounts { totalCount } deals { totalCount } }"
+# Filters through relations: columns in memory cannot answer them, so DuckDB is asked.
+QUESTION = """{ accounts(where: {deals: {some: {isOpen: {eq: true}}}}) { totalCount }
+  deals(where: {account: {name: {isNull: false}}}) { totalCount } }"""
 
 
 async def test_departure_of_the_client_interrupts_the_running_statement(
