@@ -146,14 +146,19 @@ class Planner:
         )
         is_complex = window.is_backward or bool(window.after or window.before)
         is_complex = is_complex or not narrowing.is_plain
-        page.outline = outlined(found, narrowing.where, order, relation, is_complex=is_complex)
+        operands = self.selections.operands(selected)
+        page.outline = outlined(
+            found, narrowing.where, order, relation, is_complex=is_complex, operands=operands
+        )
         if window.after is not None:
             conditions.append(after(order, self.seal.open(window.after, binding)))
         if window.before is not None:
             conditions.append(before(order, self.seal.open(window.before, binding)))
         totals = self._totals(found, narrowing, relation)
         totals.outline = outlined(
-            found, narrowing.where, (), relation, is_complex=not narrowing.is_plain
+            *(found, narrowing.where, (), relation),
+            is_complex=not narrowing.is_plain,
+            operands=operands,
         )
         parts = self._parts(selected, scan, page.columns, totals, narrowing, relation)
         kinds = {part.kind for part in parts}
@@ -192,7 +197,8 @@ class Planner:
         outline = None
         if relation is None:
             by_value = {found.key: {"eq": self.selections.arguments(selected)[found.key]}}
-            outline = outlined(found, by_value, (), None, is_complex=False)
+            operands = self.selections.operands(selected, key=found.key)
+            outline = outlined(found, by_value, (), None, is_complex=False, operands=operands)
         return RecordPlan(selection, Statement(scan, columns, where, order, 1, link, outline))
 
     def records(self, found: GraphObject, selected: Selected) -> tuple[RecordPlan, list[str]]:

@@ -19,7 +19,10 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSkipDirective,
     InlineFragmentNode,
+    ObjectValueNode,
     SelectionSetNode,
+    ValueNode,
+    VariableNode,
 )
 from graphql.execution.values import get_argument_values, get_directive_values
 
@@ -68,6 +71,22 @@ class Selections:
             return {}
         return get_argument_values(selected.definition, selected.nodes[0], self._variables)
 
+    def operands(
+        self, selected: Selected, *, key: str | None = None
+    ) -> dict[tuple[str, str], VariableNode]:
+        """Return the variables that stand for a whole operand, by (field, operator).
+
+        These are `$a` of `where: {field: {eq: $a}}`, or of the argument `key` of a single record.
+        """
+        for argument in selected.nodes[0].arguments or ():
+            if argument.name.value != (key or "where"):
+                continue
+            if key is None:
+                return dict(_operands(argument.value))
+            if isinstance(argument.value, VariableNode):
+                return {(key, "eq"): argument.value}
+        return {}
+
     def _fields(
         self, type_: GraphQLObjectType, selection_set: SelectionSetNode, seen: set[str]
     ) -> Iterator[FieldNode]:
@@ -95,3 +114,13 @@ class Selections:
             return False
         include = get_directive_values(GraphQLIncludeDirective, node, self._variables)
         return not include or bool(include["if"])
+
+
+def _operands(where: ValueNode) -> Iterator[tuple[tuple[str, str], VariableNode]]:
+    if not isinstance(where, ObjectValueNode):
+        return
+    for field in where.fields:
+        if isinstance(field.value, ObjectValueNode):
+            for operator in field.value.fields:
+                if isinstance(operator.value, VariableNode):
+                    yield (field.name.value, operator.name.value), operator.value

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphql import VariableNode
+
 from firnline.cache.query import (
     Bound,
     BoundList,
@@ -57,13 +59,15 @@ class Outline:
     """What a statement asks in terms of fields, for answering it from columns in memory.
 
     `filters` are (field, operator, value), all of which must hold; `is_complex` says that there is
-    more to it, which only DuckDB can answer. `order` are (field, direction).
+    more to it, which only DuckDB can answer. `order` are (field, direction). `operands` are the
+    variables whose values stand in `filters`, by (field, operator).
     """
 
     filters: tuple[tuple[str, str, Any], ...] = ()
     order: tuple[tuple[str, str], ...] = ()
     link: str | None = None
     is_complex: bool = False
+    operands: Mapping[tuple[str, str], VariableNode] = field(default_factory=dict)
 
 
 def outlined(
@@ -73,6 +77,7 @@ def outlined(
     relation: GraphRelation | None,
     *,
     is_complex: bool,
+    operands: Mapping[tuple[str, str], VariableNode] | None = None,
 ) -> Outline:
     """Return the outline of a page; complex when it filters by more than own plain fields."""
     filters = []
@@ -88,6 +93,7 @@ def outlined(
         order=tuple((key.field.name, key.direction) for key in order),
         link=None if relation is None else relation.remote,
         is_complex=is_complex,
+        operands=operands or {},
     )
 
 
