@@ -15,7 +15,8 @@ from tests.end_to_end.conftest import NOW, TENANTS, Synced, company
 from firnline.access.principal import Principal
 from firnline.catalog.model import FieldInfo, ObjectInfo
 from firnline.connectors.registry import connector_folders
-from firnline.graph.shape import GraphObject, graphql_name
+from firnline.graph.names import graphql_name
+from firnline.graph.shape import GraphObject
 from firnline.sync.normalize import normalize
 
 PROVIDERS = tuple(sorted(connector_folders()))

@@ -11,7 +11,7 @@ from tests.graph.rights import grant
 from tests.graph.world import CATALOGS, World, fields, seeded, seen
 
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, Reference
-from firnline.graph.shape import field_name, graphql_name, object_names
+from firnline.graph.names import field_name, graphql_name, object_names
 
 NAMES = [
     'a"b', "a'b", "a;b", "a--b", "a b", "a.b", "a\0b", "é", "日本", "\u202e", "😀", "1a", "_x", "a_x",  # noqa: E501

@@ -8,14 +8,14 @@ provider's face every exposed object under a namespace named after its connectio
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from firnline.cache.naming import column_names
 from firnline.catalog.mapping import MappingError, mapping_problems, scalar_of
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
+from firnline.graph.names import field_name, graphql_name, object_names
 from firnline.graph.provenance import label_and_help, provenance, sentences
 from firnline.spec.effective import (
     EffectiveMapping,
@@ -30,18 +30,6 @@ from firnline.spec.model import (
     ObjectSpec,
     Project,
     RelationSpec,
-)
-
-_LEGAL = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
-_FILTER_WORDS = frozenset({"and", "or", "not"})
-_FUNCTIONS = ("Sum", "Avg", "Min", "Max", "CountDistinct", "Statistics", "Aggregate")
-# Types that stand beside an object's own, and the field that gives one record of it.
-_BESIDE = (
-    *("Where", "ListWhere", "OrderBy", "Connection", "Edge", "_by_key", "_by_keys"),
-    *("ListOrderBy", "AggregateOrderBy", "SumOrderBy", "MinOrderBy", "CountDistinctOrderBy"),
-    *("Group", "GroupKeys", "GroupBy", "GroupOrderBy"),
-    *_FUNCTIONS,
-    *(f"{function}Where" for function in _FUNCTIONS),
 )
 
 
@@ -150,42 +138,6 @@ def build_graph(project: Project, tenant: str, catalogs: Mapping[str, Catalog]) 
 def list_name_of(name: str, declared: ObjectSpec) -> str:
     """Return the root list field of a builder's object."""
     return declared.plural or f"{_lower_first(name)}s"
-
-
-def graphql_name(name: str) -> str:
-    """Return a legal GraphQL name for a vendor's name, the same name where it is legal.
-
-    Other characters become `_x<hex>_`, so that different names stay different.
-    """
-    if _LEGAL.fullmatch(name) and not name.startswith("__") and "_x" not in name:
-        return name
-    escaped = "".join(
-        character if re.fullmatch(r"[0-9A-Za-z_]", character) else f"_x{ord(character):x}_"
-        for character in name.replace("_x", "_x5f_x")
-    )
-    return escaped if re.match(r"(?!__)[_A-Za-z]", escaped) else f"_x_{escaped}"
-
-
-def field_name(name: str) -> str:
-    """Return the GraphQL name of a vendor's field or relation.
-
-    `and`, `or` and `not` belong to filters: such fields get `_x_` at their end, which no other name
-    ends in.
-    """
-    legal = graphql_name(name)
-    return f"{legal}_x_" if legal in _FILTER_WORDS else legal
-
-
-def object_names(names: Iterable[str]) -> Mapping[str, str]:
-    """Return the GraphQL name of each of a connection's objects, by the vendor's name.
-
-    An object named like something that stands beside another one (`dealWhere`, `deal_by_key`) gets
-    `_x_` at its end.
-    """
-    legal = {name: graphql_name(name) for name in names}
-    taken = set(legal.values())
-    beside = {f"{name}{suffix}" for name in taken for suffix in _BESIDE}
-    return {name: f"{own}_x_" if own in beside else own for name, own in legal.items()}
 
 
 def _builder_face(
