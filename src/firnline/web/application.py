@@ -1,4 +1,4 @@
-"""Puts the HTTP edges together into one Starlette application over a gateway.
+"""Puts the HTTP edges together into one ASGI application over a gateway.
 
 Routes match on the path alone; nothing here believes the Host header.
 """
@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from firnline.access.principal import TokenVerifier
 from firnline.clock import Clock
@@ -30,7 +31,7 @@ from firnline.web.signin import OwnAddress, Sessions, SignIn
 
 def create_web(
     *, gateway: Gateway, verifier: TokenVerifier, settings: Settings, clock: Clock
-) -> Starlette:
+) -> ASGIApp:
     """Return the web application; sign-in and GraphiQL are in it in development only."""
     assets = Assets()
     pages = _pages(assets)
@@ -43,7 +44,6 @@ def create_web(
     edge = GraphEdge(gateway, verifier, limiter=limiter, deadline_s=settings.request_deadline_s)
     health = Health(gateway)
     routes: list[BaseRoute] = [
-        Route("/graphql", edge.answer, methods=["GET", "POST"]),
         Route("/healthz", health.alive, methods=["GET"]),
         Route("/readyz", health.ready, methods=["GET"]),
         Mount("/static", assets),
@@ -60,7 +60,19 @@ def create_web(
     )
     # Its redirect to the path with or without a slash is built from the Host header.
     web.router.redirect_slashes = False
-    return web
+    return _Front(Shield(edge, refuser=refuser), web)
+
+
+class _Front:
+    """Leads requests of the one busy address past the framework's routing."""
+
+    def __init__(self, graphql: ASGIApp, others: ASGIApp) -> None:
+        self._graphql = graphql
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_graphql = scope["type"] == "http" and scope["path"] == "/graphql"
+        await (self._graphql if is_graphql else self._others)(scope, receive, send)
 
 
 def _development_routes(

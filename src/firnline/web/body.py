@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, parse_qsl
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from firnline.web.gateway import GraphRequest
+from firnline.web.head import RequestHead
 from firnline.web.refusals import (
     JSON_MEDIA,
     BatchRefusedError,
@@ -28,6 +30,7 @@ GRAPHQL_BYTES_MAX = 64 * 1024
 FORM_BYTES_MAX = 4 * 1024
 DISCARD_BYTES_MAX = 256 * 1024
 FORM_MEDIA = "application/x-www-form-urlencoded"
+_LENGTH_DIGITS_MAX = 12
 _FORM_FIELDS_MAX = 8
 _PARAMETERS_MAX = 32
 _PARAMETERS = frozenset(
@@ -38,21 +41,21 @@ _DOCUMENT_ID_LENGTH_MAX = 256
 T = TypeVar("T")
 
 
-async def read_graph_request(request: Request) -> GraphRequest:
+async def read_graph_request(head: RequestHead, receive: Receive) -> GraphRequest:
     """Return the GraphQL request that a POST's body or a GET's parameters hold.
 
     Raises the refusal that fits. A GET may be repeated by anyone on the way and asks for queries
     only.
     """
-    if request.method != "POST":
-        return _from_parameters(request.scope["query_string"])
-    content = await read_body(request, media=JSON_MEDIA, bytes_max=GRAPHQL_BYTES_MAX)
+    if head.method != "POST":
+        return _from_parameters(head.query_string)
+    content = await read_body(head, receive, media=JSON_MEDIA, bytes_max=GRAPHQL_BYTES_MAX)
     return parse_graph_request(content)
 
 
-async def read_form(request: Request) -> dict[str, str]:
+async def read_form(head: RequestHead, receive: Receive) -> dict[str, str]:
     """Return the fields of a small URL-encoded form; of a repeated field the first value."""
-    content = await read_body(request, media=FORM_MEDIA, bytes_max=FORM_BYTES_MAX)
+    content = await read_body(head, receive, media=FORM_MEDIA, bytes_max=FORM_BYTES_MAX)
     try:
         fields = parse_qs(content.decode(), max_num_fields=_FORM_FIELDS_MAX, errors="strict")
     except ValueError as error:
@@ -62,28 +65,34 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-async def read_body(request: Request, *, media: str, bytes_max: int) -> bytes:
+async def read_body(head: RequestHead, receive: Receive, *, media: str, bytes_max: int) -> bytes:
     """Return the body when it is plain `media` of at most `bytes_max`.
 
     A little more is read and dropped: closing on a client that still sends would lose our answer.
+    Raises ClientDisconnect when the client leaves half-way.
     """
-    _check_media(request, media)
-    declared = request.headers.get("content-length", "0")
-    if not declared.isascii() or not declared.isdigit():
+    _check_media(head, media)
+    declared = head.fields.get(b"content-length", b"0")
+    if not declared.isdigit():
         raise MalformedRequestError("the Content-Length header is not a number")
-    if int(declared) > DISCARD_BYTES_MAX:
+    # A number of many digits is not worth converting.
+    if len(declared) > _LENGTH_DIGITS_MAX or int(declared) > DISCARD_BYTES_MAX:
         raise BodyTooLargeError(bytes_max)
-    content = bytearray()
+    chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    is_complete = False
+    while not is_complete and size <= DISCARD_BYTES_MAX:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size <= bytes_max:
-            content += chunk
-        elif size > DISCARD_BYTES_MAX:
-            break
+            chunks.append(chunk)
+        is_complete = not message.get("more_body", False)
     if size > bytes_max:
         raise BodyTooLargeError(bytes_max)
-    return bytes(content)
+    return b"".join(chunks)
 
 
 def parse_graph_request(content: bytes) -> GraphRequest:
@@ -134,14 +143,18 @@ def _graph_request(members: Mapping[str, Any]) -> GraphRequest:
     )
 
 
-def _check_media(request: Request, expected: str) -> None:
-    media, *parameters = request.headers.get("content-type", "").lower().split(";")
-    charsets = [text.partition("=")[2].strip(' "') for text in parameters if "charset" in text]
-    is_utf8 = all(charset in {"utf-8", "utf8"} for charset in charsets)
+def _check_media(head: RequestHead, expected: str) -> None:
+    content_type = head.text(b"content-type").lower()
     # A compressed body could grow without bound past a limit on the bytes received.
-    is_plain = request.headers.get("content-encoding", "identity").lower() == "identity"
-    if media.strip() != expected or not is_utf8 or not is_plain:
+    is_plain = head.text(b"content-encoding", "identity").lower() == "identity"
+    if not is_plain or (content_type != expected and not _is_utf8(content_type, expected)):
         raise MediaTypeError(expected)
+
+
+def _is_utf8(content_type: str, expected: str) -> bool:
+    media, *parameters = content_type.split(";")
+    charsets = [text.partition("=")[2].strip(' "') for text in parameters if "charset" in text]
+    return media.strip() == expected and all(name in {"utf-8", "utf8"} for name in charsets)
 
 
 def _member(members: Mapping[str, Any], name: str, kind: type[T]) -> T | None:

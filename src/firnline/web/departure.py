@@ -1,38 +1,129 @@
-"""Ends work that nobody waits for any more.
+"""Ends work that takes too long, or that nobody waits for any more.
 
-Takes a request's work and its ASGI messages; the GraphQL edge receives the result, or the news that
-the client went away after the work has been cancelled down to its last thread.
+Takes a request's work; the GraphQL edge receives the result, the deadline's refusal, or the news
+that the client went away. The work has then been cancelled down to its last thread. Most work ends
+without ever waiting: only what waits is worth a timer and a task that listens for the client.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from firnline.web.refusals import DeadlineError
+
 T = TypeVar("T")
 
 
-async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """Return what `work` returns; cancel it and raise ClientDisconnect when the client leaves.
+class Deadline:
+    """The moment until which a request must be answered."""
+
+    __slots__ = ("at", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.at = asyncio.get_running_loop().time() + seconds
+
+
+async def in_time(work: Coroutine[Any, Any, T], deadline: Deadline) -> T:
+    """Return what `work` returns; cancel it and raise DeadlineError when the deadline passes."""
+    return await _bounded(work, deadline, nullcontext())
+
+
+async def while_connected(work: Coroutine[Any, Any, T], receive: Receive, deadline: Deadline) -> T:
+    """Like `in_time`, and raise ClientDisconnect when the client leaves before.
 
     The request's body must have been read: whatever arrives now can only be the departure.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_departure(receive))
+    return await _bounded(work, deadline, _Departure(receive))
+
+
+async def _bounded(
+    work: Coroutine[Any, Any, T],
+    deadline: Deadline,
+    departure: AbstractAsyncContextManager[object],
+) -> T:
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        pending = work.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return] # StopIteration does not say of what
+    try:
+        async with asyncio.timeout_at(deadline.at) as timer, departure:
+            return await _Resumed(work, pending)
+    except TimeoutError as error:
+        if timer.expired():
+            raise DeadlineError(deadline.seconds) from error
+        raise
     finally:
-        working.cancel()
-        leaving.cancel()
-        # A cancelled query gives its cursor back before the request ends.
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        work.close()
+
+
+class _Resumed(Generic[T]):
+    """Awaits a coroutine that has begun: hands on what it waits for, then all that follows.
+
+    All of it happens in one task, so that timeouts inside the work cancel what they mean to.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, T], pending: Any) -> None:
+        self._work = work
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        pending = self._pending
+        try:
+            while True:
+                try:
+                    answer = yield pending
+                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it goes on
+                    pending = self._work.throw(error)
+                else:
+                    pending = self._work.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return] # StopIteration does not say of what
+
+
+class _Departure:
+    """Cancels the task inside when the client leaves, and says so as ClientDisconnect."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._has_left = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "an ASGI application runs in a task"
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._watch = asyncio.ensure_future(_departure(self._receive))
+        self._watch.add_done_callback(self._end_work)
+
+    def _end_work(self, watch: asyncio.Future[None]) -> None:
+        if watch.cancelled():
+            return
+        watch.exception()  # a broken connection is a departure, too
+        self._has_left = True
+        self._task.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watch.remove_done_callback(self._end_work)
+        self._watch.cancel()
+        if not self._has_left:
+            return
+        is_only_ours = self._task.uncancel() <= self._cancelling
+        # What cancelled work says of itself matters to nobody any more.
+        if error is not None and (is_only_ours or isinstance(error, Exception)):
+            raise ClientDisconnect from error
 
 
 async def _departure(receive: Receive) -> None:

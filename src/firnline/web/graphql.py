@@ -6,29 +6,43 @@ whose turn it is, then execution; all of it under one deadline, and only while t
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+from dataclasses import dataclass
 
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from firnline.access.principal import Principal, TokenRefusedError, TokenVerifier
 from firnline.errors import FirnlineError
 from firnline.web.body import read_graph_request
-from firnline.web.departure import while_connected
+from firnline.web.departure import Deadline, in_time, while_connected
 from firnline.web.gateway import Gateway, GraphAnswer, GraphRequest
+from firnline.web.head import RequestHead
 from firnline.web.limiter import QueryLimiter
 from firnline.web.negotiation import choose_media
-from firnline.web.refusals import JSON_MEDIA, DeadlineError, graphql_errors, json_refusal
+from firnline.web.refusals import (
+    GRAPHQL_MEDIA,
+    JSON_MEDIA,
+    MethodNotAllowedError,
+    graphql_errors,
+    json_refusal,
+)
 
 # The client may keep the answer, but asks before each use: rights and data change at any time.
-REVALIDATED = "private, max-age=0, must-revalidate"
+REVALIDATED = b"private, max-age=0, must-revalidate"
 _REFUSED_DOCUMENT = frozenset({400, 422})
-_VARY = "Accept, Authorization"
+_METHODS = ("GET", "HEAD", "POST")
+_VARY = (b"vary", b"Accept, Authorization")
+_CONTENT_TYPES = {
+    media: (b"content-type", f"{media}; charset=utf-8".encode())
+    for media in (GRAPHQL_MEDIA, JSON_MEDIA)
+}
 
 
 class GraphEdge:
-    """The GraphQL endpoint over one gateway."""
+    """The GraphQL endpoint over one gateway: an ASGI application without a framework in between.
+
+    What routing, request and response objects cost is more than a kept answer does.
+    """
 
     def __init__(
         self,
@@ -43,31 +57,34 @@ class GraphEdge:
         self._limiter = limiter
         self._deadline_s = deadline_s
 
-    async def answer(self, request: Request) -> Response:
-        """Answer one request, or refuse it in the media type that the client accepts."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        reply = await self._reply(RequestHead.of(scope), receive)
+        await reply(scope, receive, send)
+
+    async def _reply(self, head: RequestHead, receive: Receive) -> ASGIApp:
+        """Return the answer, or the refusal in the media type that the client accepts."""
         media = JSON_MEDIA
         try:
-            media = choose_media(", ".join(request.headers.getlist("accept")))
-            asked, answer = await self._execute_in_time(request)
+            if head.method not in _METHODS:
+                raise MethodNotAllowedError(", ".join(_METHODS))
+            media = choose_media(head.text(b"accept"))
+            asked, answer = await self._execute_in_time(head, receive)
         except FirnlineError as error:
             return json_refusal(error, media=media)
-        response = _respond(answer, media)
+        reply = _respond(answer, media)
         # Only an address with an id is worth keeping; one with a text may hold what people typed.
-        if asked.queries_only and asked.document_id and answer.status == 200:
-            return _revalidated(request, response, keep=not answer.has_errors)
-        return response
+        is_kept = asked.queries_only and asked.document_id and answer.status == 200
+        return _revalidated(head, reply) if is_kept and not answer.has_errors else reply
 
-    async def _execute_in_time(self, request: Request) -> tuple[GraphRequest, GraphAnswer]:
-        try:
-            async with asyncio.timeout(self._deadline_s) as deadline:
-                principal = self._authenticate(request)
-                asked = await read_graph_request(request)
-                work = self._execute(principal, asked)
-                return asked, await while_connected(work, request.receive)
-        except TimeoutError as error:
-            if deadline.expired():
-                raise DeadlineError(self._deadline_s) from error
-            raise
+    async def _execute_in_time(
+        self, head: RequestHead, receive: Receive
+    ) -> tuple[GraphRequest, GraphAnswer]:
+        deadline = Deadline(self._deadline_s)
+        principal = self._authenticate(head)
+        asked = await in_time(read_graph_request(head, receive), deadline)
+        work = self._execute(principal, asked)
+        return asked, await while_connected(work, receive, deadline)
 
     async def _execute(self, principal: Principal, asked: GraphRequest) -> GraphAnswer:
         async with self._limiter.turn(principal.tenant, principal.email):
@@ -79,37 +96,48 @@ class GraphEdge:
                 # The request was well-formed, its document was not: that is a GraphQL response.
                 return GraphAnswer(graphql_errors(error), error.status, has_errors=True)
 
-    def _authenticate(self, request: Request) -> Principal:
-        values = request.headers.getlist("authorization")
-        if len(values) != 1:
+    def _authenticate(self, head: RequestHead) -> Principal:
+        value = head.text(b"authorization")
+        if not value or "," in value:  # no token has a comma: it joins repeated headers
             raise TokenRefusedError("there must be exactly one Authorization header")
-        scheme, _, token = values[0].partition(" ")
+        scheme, _, token = value.partition(" ")
         if scheme.lower() != "bearer":
             raise TokenRefusedError("the Authorization header is not of the Bearer scheme")
         return self._verifier.verify(token)
 
 
-def _respond(answer: GraphAnswer, media: str) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A whole response in ASGI's own terms."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": [*self.headers]}
+        )
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def _respond(answer: GraphAnswer, media: str) -> _Reply:
     # Older clients take a 4xx for a failed transport: the draft gives them 200 for any
     # well-formed GraphQL response.
     is_refused = answer.status in _REFUSED_DOCUMENT
     status = 200 if media == JSON_MEDIA and is_refused else answer.status
-    return Response(
-        answer.body,
-        status_code=status,
-        headers={"content-type": f"{media}; charset=utf-8", "vary": _VARY},
-    )
+    length = (b"content-length", b"%d" % len(answer.body))
+    return _Reply(status, (_CONTENT_TYPES[media], length, _VARY), answer.body)
 
 
-def _revalidated(request: Request, response: Response, *, keep: bool) -> Response:
+def _revalidated(head: RequestHead, reply: _Reply) -> _Reply:
     """Return the answer with its tag, or only the news that the client has it already."""
-    if not keep:
-        return response
-    content = response.headers["content-type"].encode() + b"\n" + bytes(response.body)
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    facts = {"etag": tag, "cache-control": REVALIDATED, "vary": _VARY}
-    known = ",".join(request.headers.getlist("if-none-match")).split(",")
+    (_, content_type), *_ = reply.headers
+    digest = hashlib.sha256(content_type + b"\n")
+    digest.update(reply.body)
+    tag = f'"{digest.hexdigest()[:32]}"'
+    facts = ((b"etag", tag.encode()), (b"cache-control", REVALIDATED))
+    known = head.text(b"if-none-match").split(",")
     if {text.strip().removeprefix("W/") for text in known} & {tag, "*"}:
-        return Response(status_code=304, headers=facts)
-    response.headers.update(facts)
-    return response
+        return _Reply(304, (*facts, _VARY))
+    return _Reply(reply.status, reply.headers + facts, reply.body)

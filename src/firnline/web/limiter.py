@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from firnline.errors import FirnlineError
@@ -55,18 +53,19 @@ class QueryLimiter:
         self._wait_s = wait_s
         self._lines: dict[str, _Line] = {}
 
-    @asynccontextmanager
-    async def turn(self, tenant: str, person: str) -> AsyncIterator[None]:
-        """Wait for a turn and hold it; raises TooManyQueriesError."""
-        line = self._lines.setdefault(tenant, _Line())
+    def turn(self, tenant: str, person: str) -> _Turn:
+        """Return what waits for a turn and holds it; entering raises TooManyQueriesError."""
+        return _Turn(self, tenant, person)
+
+    async def _take(self, tenant: str, person: str) -> _Line:
+        line = self._lines.get(tenant)
+        if line is None:
+            line = self._lines[tenant] = _Line()
         if line.running < self._running_max:
             line.running += 1
         else:
             await self._wait(tenant, line, person)
-        try:
-            yield
-        finally:
-            self._pass_on(tenant, line)
+        return line
 
     async def _wait(self, tenant: str, line: _Line, person: str) -> None:
         queue = line.waiting.get(person, deque())
@@ -110,3 +109,20 @@ class QueryLimiter:
         line.running -= 1
         if not line.running:
             del self._lines[tenant]
+
+
+class _Turn:
+    """One query's turn, as an `async with` holds it."""
+
+    __slots__ = ("_limiter", "_line", "_person", "_tenant")
+
+    def __init__(self, limiter: QueryLimiter, tenant: str, person: str) -> None:
+        self._limiter = limiter
+        self._tenant = tenant
+        self._person = person
+
+    async def __aenter__(self) -> None:
+        self._line = await self._limiter._take(self._tenant, self._person)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._limiter._pass_on(self._tenant, self._line)

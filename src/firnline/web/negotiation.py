@@ -6,16 +6,24 @@ Follows the GraphQL-over-HTTP draft: `application/graphql-response+json` carries
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from firnline.web.refusals import GRAPHQL_MEDIA, JSON_MEDIA, NotAcceptableError
 
 # What a wildcard or an absent header means: clients that say nothing are the older ones.
 _WILDCARDS = frozenset({"*/*", "application/*"})
 _RANGES_MAX = 32
+_KEPT_MAX = 128
+_KEPT_LENGTH_MAX = 256
 
 
-def choose_media(accept: str | None) -> str:
+def choose_media(accept: str) -> str:
     """Return the offered media type that `accept` prefers; raise `NotAcceptableError` if none."""
-    if accept is None or not accept.strip():
+    return _choose_known(accept) if len(accept) <= _KEPT_LENGTH_MAX else _choose(accept)
+
+
+def _choose(accept: str) -> str:
+    if not accept.strip():
         return JSON_MEDIA
     quality = dict.fromkeys((GRAPHQL_MEDIA, JSON_MEDIA), 0.0)
     named: set[str] = set()
@@ -30,6 +38,10 @@ def choose_media(accept: str | None) -> str:
     if quality[best] <= 0:
         raise NotAcceptableError
     return best
+
+
+# Clients send the same few headers over and over.
+_choose_known = lru_cache(maxsize=_KEPT_MAX)(_choose)
 
 
 def _ranges(accept: str) -> list[tuple[str, float, bool]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterable
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,16 +20,16 @@ CONTENT_POLICY = (
     "frame-ancestors 'none'"
 )
 
-_DEFAULTS = {
-    "content-security-policy": CONTENT_POLICY,
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
+_DEFAULTS = (
+    (b"content-security-policy", CONTENT_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
     # Not no-referrer: that turns the Origin of our own form posts into "null".
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "private, no-store",
-}
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"private, no-store"),
+)
 
 HEAD_BYTES_MAX = 32 * 1024
 
@@ -53,9 +53,7 @@ class Shield:
             nonlocal is_started
             if message["type"] == "http.response.start":
                 is_started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in _DEFAULTS.items():
-                    headers.setdefault(name, value)
+                message["headers"] = _shielded(message["headers"])
             await send(message)
 
         try:
@@ -72,6 +70,13 @@ class Shield:
                 raise  # half an answer is out: the server must break the connection
             response = self._refuser.refuse(Request(scope), InternalError(error_id))
             await response(scope, receive, send_shielded)
+
+
+def _shielded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return `headers` with each default that they do not set themselves."""
+    own = list(headers)
+    named = {name for name, _ in own}
+    return own + [pair for pair in _DEFAULTS if pair[0] not in named]
 
 
 def _check_head(scope: Scope) -> None:

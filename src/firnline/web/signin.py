@@ -19,6 +19,7 @@ from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.settings import Settings
 from firnline.web.body import read_form
 from firnline.web.gateway import Gateway, PersonChoice
+from firnline.web.head import RequestHead
 
 SESSION_LIFETIME_S = 8 * 3600
 TOKEN_LIFETIME_S = 300
@@ -143,7 +144,7 @@ class SignIn:
     async def sign_in(self, request: Request) -> Response:
         """Sign in the posted `tenant` and `email`, then go to the tenant's GraphiQL."""
         self._own.check(request)
-        form = await read_form(request)
+        form = await read_form(RequestHead.of(request.scope), request.receive)
         tenant = form.get("tenant", "")
         self._require(tenant)
         person = await self._person(tenant, form.get("email", ""))
