@@ -14,7 +14,7 @@ from pathlib import Path
 
 from firnline.access.principal import Principal
 from firnline.cache.database import TenantDatabase
-from firnline.cache.opening import NoDataYetError
+from firnline.cache.open_caches import OpenCaches
 from firnline.catalog.discovery import DiscoveryReport, discover_tenant
 from firnline.catalog.mapping import MappingError, mapping_problems
 from firnline.clock import Clock, SystemClock
@@ -34,6 +34,7 @@ from firnline.graph.resident import ResidentTables
 from firnline.graph.respond import Answer, Question, Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
+from firnline.observe.metrics import OperationMetrics
 from firnline.settings import Settings, read_settings
 from firnline.spec.effective import effective_mappings, effective_sync
 from firnline.spec.load import load_project
@@ -63,9 +64,16 @@ class App:
         self.settings = settings
         self.clock = clock
         self.connections = connections
-        self._read_only = read_only
-        self._databases: dict[str, TenantDatabase] = {}
-        self._opening = asyncio.Lock()
+        self.caches = OpenCaches(
+            settings.home / "cache",
+            clock=clock,
+            open_max=settings.open_caches_max,
+            idle_s=settings.open_caches_idle_s,
+            memory=settings.duckdb_memory,
+            threads=settings.duckdb_threads,
+            read_only=read_only,
+        )
+        self.metrics = OperationMetrics()
         self.graphs = TenantGraphs(project, catalogs=connections.state, clock=clock)
         self.responder = Responder(
             self.graphs,
@@ -89,27 +97,15 @@ class App:
 
     def cache_path(self, tenant: str) -> Path:
         """Return where a tenant's cache lies."""
-        return self.settings.home / "cache" / f"{tenant}.duckdb"
+        return self.caches.path(tenant)
 
     async def database(self, tenant: str) -> TenantDatabase:
-        """Return the tenant's open cache: made when absent, unless opened for reading only.
+        """Return the tenant's cache: made when absent, unless opened for reading only.
 
         Raises UnknownTenantError, NoDataYetError, CacheLockedError or CacheCorruptError.
         """
         self.tenant(tenant)
-        async with self._opening:
-            if tenant not in self._databases:
-                path = self.cache_path(tenant)
-                if self._read_only and not path.exists():
-                    raise NoDataYetError(tenant)
-                self._databases[tenant] = await asyncio.to_thread(
-                    TenantDatabase.open,
-                    path,
-                    read_only=self._read_only,
-                    memory=self.settings.duckdb_memory,
-                    threads=self.settings.duckdb_threads,
-                )
-            return self._databases[tenant]
+        return await self.caches.database(tenant)
 
     async def ask(
         self,
@@ -210,23 +206,33 @@ class App:
         # An object asked for by name may be behind the closed door: say that, not "unknown".
         if closed and (only or not sources):
             raise next(iter(closed.values()))
-        report = await sync_tenant(
-            tenant,
-            effective_sync(self.project.integration, spec),
-            sources=sources,
-            database=await self.database(tenant),
-            clock=self.clock,
-            on_progress=on_progress or (lambda _progress: None),
-            only=only,
-            full=full,
-        )
+        database = await self.database(tenant)
+        with database.kept_open():
+            report = await sync_tenant(
+                tenant,
+                effective_sync(self.project.integration, spec),
+                sources=sources,
+                database=database,
+                clock=self.clock,
+                on_progress=on_progress or (lambda _progress: None),
+                only=only,
+                full=full,
+            )
         return replace(report, closed={name: Trouble.of(why) for name, why in closed.items()})
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Look after the caches while others are served: the idle ones are closed."""
+        resting = asyncio.create_task(self.caches.keep_resting())
+        try:
+            yield
+        finally:
+            resting.cancel()
+            await asyncio.wait([resting])
 
     async def close(self) -> None:
         """Close every cache."""
-        for database in self._databases.values():
-            await asyncio.to_thread(database.close)
-        self._databases.clear()
+        await self.caches.close()
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     targets are accepted. `jwt_keys` is a JWK Set of public keys that sign bearer tokens;
     `jwt_issuer` and `jwt_audience` must match exactly. `vault_key` is 32 bytes, base64url: it
     encrypts tokens at rest; when absent `home/vault.key` is made once, readable by the owner only.
+    `metrics_token` opens `/metrics`; without it only this machine may look, in development.
     """
 
     model_config = SettingsConfigDict(env_prefix="FIRNLINE_", env_file=".env", extra="ignore")
@@ -47,9 +48,12 @@ class Settings(BaseSettings):
     queries_running_max: int = Field(default=8, ge=1)  # at once, of one tenant
     queries_waiting_max: int = Field(default=128, ge=0)
     persisted_only: bool = False  # published operations only, at every tenant
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
     automatic_persisted_queries: bool = False  # Apollo's clients may register texts by hash
     duckdb_memory: str = Field(default="1GB", pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")
     duckdb_threads: int = Field(default=2, ge=1)
+    open_caches_max: int = Field(default=32, ge=1)  # open while unused; the rest open when needed
+    open_caches_idle_s: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     resident_mb: int = 512  # columns kept in memory, over all tenants
 
     @field_validator("routes")

@@ -5,6 +5,7 @@ Takes a DuckDB cursor inside a transaction; `cache.store` writes through it, `ca
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
@@ -15,12 +16,13 @@ from pydantic import BaseModel, ConfigDict
 Versions = Mapping[tuple[str, str], int]
 
 # One sequence for all objects: a version never comes back, not even for an object that was dropped
-# and made again, so that what others keep by version is never wrong.
+# and made again, so that what others keep by version is never wrong. It starts anywhere, so that
+# a file made anew after a damaged one does not count through the same versions again.
 # No indexes: a few hundred rows, one writer. An index would make DuckDB refuse some rewrites of a
 # row inside one transaction.
-TABLES = """
+_TABLES = """
 CREATE SCHEMA IF NOT EXISTS _firnline;
-CREATE SEQUENCE IF NOT EXISTS _firnline.data_version;
+CREATE SEQUENCE IF NOT EXISTS _firnline.data_version START WITH {first_version};
 CREATE TABLE IF NOT EXISTS _firnline.objects (
   connection VARCHAR NOT NULL, object VARCHAR NOT NULL, key_field VARCHAR NOT NULL,
   version BIGINT NOT NULL);
@@ -33,6 +35,11 @@ CREATE TABLE IF NOT EXISTS _firnline.checkpoints (
   state VARCHAR NOT NULL, started_at TIMESTAMP, completed_at TIMESTAMP, highest VARCHAR,
   deletes_since VARCHAR);
 """
+
+
+def make_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables of this module where they are absent."""
+    connection.execute(_TABLES.format(first_version=uuid.uuid4().int >> 88))  # 40 bits
 
 
 class Checkpoint(BaseModel):

@@ -1,7 +1,8 @@
 """One tenant's cache: a DuckDB file with many readers and one writer.
 
 Takes a path; loaders read through `Snapshot`, sync writes through `CacheTransaction`. Everything
-here is synchronous and may be called from worker threads.
+here is synchronous and may be called from worker threads. The file is open while somebody uses it
+and may be closed in between (`rest`): an open DuckDB costs megabytes, a resting one nothing.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
 from firnline.cache.bookkeeping import (
-    TABLES,
     Checkpoint,
     StoredField,
     Versions,
+    make_tables,
     read_checkpoints,
     read_fields,
     read_versions,
@@ -28,13 +29,16 @@ from firnline.cache.bookkeeping import (
 from firnline.cache.naming import table_reference
 from firnline.cache.opening import (
     CacheError,
+    FileMark,
     NoDataYetError,
     QueryInterruptedError,
     connect_locked_down,
+    file_mark,
     typed_errors,
 )
 from firnline.cache.store import CacheTransaction
 
+Freshness = Mapping[tuple[str, str], datetime]
 _IDLE_CURSORS_MAX = 16
 _CLOSING_TURN_S = 0.05
 _CLOSING_TURNS_MAX = 100
@@ -76,54 +80,152 @@ class Snapshot:
         self._cursor.interrupt()
 
 
+class Room(Protocol):
+    """Told which caches are in use, so that it can let others rest."""
+
+    def entered(self, database: TenantDatabase) -> None:
+        """Take note of a use that begins; the file is open."""
+        ...
+
+    def left(self, database: TenantDatabase) -> None:
+        """Take note of a use that ended."""
+        ...
+
+
 class TenantDatabase:
-    """The open cache of one tenant. Share one instance per file and process."""
+    """The cache of one tenant. Share one instance per file and process.
+
+    It stays the same object while its file is closed and opened again: versions and freshness are
+    remembered, and whoever needs more opens the file by asking.
+    """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, tenant: str, *, read_only: bool
+        self,
+        path: Path,
+        *,
+        read_only: bool,
+        memory: str,
+        threads: int,
+        room: Room | None = None,
     ) -> None:
-        self.tenant = tenant
+        self.path = path
+        self.tenant = path.stem
         self.read_only = read_only
-        self._connection = connection
+        self._memory = memory
+        self._threads = threads
+        self._room = room
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._mark: FileMark = None
         self._writing = threading.Lock()
         self._pooling = threading.Condition()
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self._busy: set[duckdb.DuckDBPyConnection] = set()
+        self._keepers = 0
         self._is_closed = False
         self._versions: Versions = MappingProxyType({})
-        self.generation = 0  # raised by every commit of this process, the file's only writer
+        self._freshness: tuple[int, Freshness] = (-1, MappingProxyType({}))
+        self.generation = 0  # raised by every commit of this process, and by those found at waking
 
     @classmethod
     def open(
-        cls, path: Path, *, read_only: bool = False, memory: str = "1GB", threads: int = 2
+        cls,
+        path: Path,
+        *,
+        read_only: bool = False,
+        memory: str = "1GB",
+        threads: int = 2,
+        room: Room | None = None,
     ) -> TenantDatabase:
         """Open or create the file at `path`; the tenant is the file's name without suffix.
 
         Raises NoDataYetError, CacheLockedError, CacheCorruptError (a damaged file is moved aside
         first, so that opening again starts anew) or CacheError.
         """
-        connection = connect_locked_down(path, read_only=read_only, memory=memory, threads=threads)
-        database = cls(connection, path.stem, read_only=read_only)
-        try:
-            database._prepare()
-        except BaseException:
-            database.close()
-            raise
+        database = cls(path, read_only=read_only, memory=memory, threads=threads, room=room)
+        database.wake()
         return database
 
-    def _prepare(self) -> None:
-        with typed_errors(self.tenant):
-            if not self.read_only:
-                self._connection.execute(TABLES)
-            elif not self._has_tables():
-                raise NoDataYetError(self.tenant)
-            self._versions = MappingProxyType(dict(read_versions(self._connection)))
+    def wake(self) -> None:
+        """Open the file if it is closed; raises as `open` does."""
+        with self._borrowed():
+            pass
 
-    def _has_tables(self) -> bool:
-        found = self._connection.execute(
-            "SELECT count(*) FROM duckdb_schemas() WHERE schema_name = '_firnline'"
-        ).fetchall()
-        return bool(found[0][0])
+    def rest(self) -> bool:
+        """Close the file unless somebody uses it; return whether it is closed. Never waits."""
+        if not self._pooling.acquire(blocking=False):
+            return False
+        try:
+            if self._connection is None:
+                return True
+            if self._busy or self._keepers or self._is_closed:
+                return False
+            with typed_errors(self.tenant):
+                self._remember_freshness(self._connection)
+                for cursor in self._idle:
+                    cursor.close()
+                self._idle.clear()
+                self._connection.close()
+            self._connection = None
+            self._mark = file_mark(self.path)
+            return True
+        finally:
+            self._pooling.release()
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Keep the file from being closed between the statements of a longer work."""
+        with self._pooling:
+            self._keepers += 1
+        try:
+            yield
+        finally:
+            with self._pooling:
+                self._keepers -= 1
+            if self._room is not None:
+                self._room.left(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the file is open at this moment."""
+        return self._connection is not None
+
+    @property
+    def has_moved_on(self) -> bool:
+        """Say whether another process wrote the file since it was closed here."""
+        return self._connection is None and file_mark(self.path) != self._mark
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        connection = connect_locked_down(
+            self.path, read_only=self.read_only, memory=self._memory, threads=self._threads
+        )
+        try:
+            with typed_errors(self.tenant):
+                self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if not self.read_only:
+            make_tables(connection)
+        elif not _has_tables(connection):
+            raise NoDataYetError(self.tenant)
+        versions, freshness = read_versions(connection), _read_freshness(connection)
+        if versions != self._versions or freshness != self._freshness[1]:
+            self.generation += 1
+        self._versions = MappingProxyType(dict(versions))
+        self._freshness = (self.generation, freshness)
+
+    def _remember_freshness(self, cursor: duckdb.DuckDBPyConnection) -> Freshness:
+        generation, known = self._freshness
+        if generation == self.generation:
+            return known
+        # The number is read first: a commit in between makes what is kept here outdated at once.
+        generation = self.generation
+        found = _read_freshness(cursor)
+        self._freshness = (generation, found)
+        return found
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -174,13 +276,13 @@ class TenantDatabase:
         with self._borrowed() as cursor, typed_errors(self.tenant):
             return read_checkpoints(cursor)
 
-    def freshness(self) -> Mapping[tuple[str, str], datetime]:
+    def freshness(self) -> Freshness:
         """Return (connection, object) -> when the last complete read of it began (UTC)."""
-        return {
-            (found.connection, found.object): found.completed_at
-            for found in self.checkpoints()
-            if found.completed_at is not None
-        }
+        generation, known = self._freshness
+        if generation == self.generation:
+            return known
+        with self._borrowed() as cursor, typed_errors(self.tenant):
+            return self._remember_freshness(cursor)
 
     def columns(self, connection: str, object_name: str) -> Mapping[str, StoredField]:
         """Return the readable columns of one object by field name; none before its first sync."""
@@ -215,22 +317,30 @@ class TenantDatabase:
                     cursor.interrupt()
                 self._pooling.wait(_CLOSING_TURN_S)
             left, self._idle, self._busy = [*self._idle, *self._busy], [], set()
+            connection, self._connection = self._connection, None
         for cursor in left:
             cursor.close()
-        self._connection.close()
+        if connection is not None:
+            connection.close()
 
     @contextmanager
     def _borrowed(self) -> Iterator[duckdb.DuckDBPyConnection]:
         cursor = self._take()
         try:
+            if self._room is not None:
+                self._room.entered(self)
             yield cursor
         finally:
             self._give_back(cursor)
+            if self._room is not None:
+                self._room.left(self)
 
     def _take(self) -> duckdb.DuckDBPyConnection:
         with self._pooling:
             if self._is_closed:
                 raise CacheError(f"the cache of tenant {self.tenant!r} is closed")
+            if self._connection is None:
+                self._connection = self._open()
             cursor = self._idle.pop() if self._idle else self._connection.cursor()
             self._busy.add(cursor)
             return cursor
@@ -243,6 +353,23 @@ class TenantDatabase:
                 self._idle.append(cursor)
                 return
         cursor.close()
+
+
+def _has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute(
+        "SELECT count(*) FROM duckdb_schemas() WHERE schema_name = '_firnline'"
+    ).fetchall()
+    return bool(found[0][0])
+
+
+def _read_freshness(cursor: duckdb.DuckDBPyConnection) -> Freshness:
+    return MappingProxyType(
+        {
+            (found.connection, found.object): found.completed_at
+            for found in read_checkpoints(cursor)
+            if found.completed_at is not None
+        }
+    )
 
 
 def _leave(cursor: duckdb.DuckDBPyConnection) -> None:

@@ -89,6 +89,18 @@ class QueryMemoryError(CacheError):
         )
 
 
+FileMark = tuple[int, int, int] | None
+
+
+def file_mark(path: Path) -> FileMark:
+    """Return what differs once somebody wrote the file, None when there is no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 _LOCKED_SIGNS = ("could not set lock", "different configuration than existing")
 _CORRUPT_SIGNS = (
     "not a valid duckdb database",

@@ -55,7 +55,8 @@ async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) ->
             clock=app.clock,
         )
         announce(url, development=settings.development, as_json=as_json)
-        await create_server(web).serve(sockets=[listening])
+        async with app.serving():
+            await create_server(web).serve(sockets=[listening])
 
 
 def announce(url: str, *, development: bool, as_json: bool) -> None:
