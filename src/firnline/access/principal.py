@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64decode
 
+from firnline.access.known_tokens import KnownTokens
 from firnline.access.signing import DevelopmentSigner
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
@@ -104,6 +105,7 @@ class TokenVerifier:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
+        self._known: KnownTokens[Principal] = KnownTokens(skew_s=SKEW_MAX_S)
 
     @classmethod
     def from_settings(cls, settings: Settings, *, clock: Clock) -> Self:
@@ -122,12 +124,22 @@ class TokenVerifier:
         """Return the principal named by `token`, or raise `TokenRefusedError`."""
         if len(token) > TOKEN_BYTES_MAX:
             raise TokenRefusedError(f"it is longer than {TOKEN_BYTES_MAX} bytes")
+        now_s = int(self._clock.now().timestamp())
+        known = self._known.find(token, now_s=now_s)
+        if known is not None:
+            return known
+        claims = self._verified_claims(token, now_s=now_s)
+        principal = _principal(claims)
+        self._known.remember(token, principal, claims)
+        return principal
+
+    def _verified_claims(self, token: str, *, now_s: int) -> Mapping[str, Any]:
         if not _COMPACT.fullmatch(token):
             raise TokenRefusedError("it is not a compact signed token")
         trusted = self._key_for(_read_header(token))
         claims = _read_claims(token, trusted)
-        self._check_claims(claims)
-        return _principal(claims)
+        self._check_claims(claims, now_s=now_s)
+        return claims
 
     def _key_for(self, header: Mapping[str, Any]) -> _TrustedKey:
         for name in _REFUSED_HEADERS:
@@ -144,13 +156,12 @@ class TokenVerifier:
             raise TokenRefusedError("its algorithm does not belong to the key it names")
         return trusted
 
-    def _check_claims(self, claims: Mapping[str, Any]) -> None:
+    def _check_claims(self, claims: Mapping[str, Any], *, now_s: int) -> None:
         # The registry accepts lists that contain the expected value; we want the one string.
         if claims.get("iss") != self._issuer:
             raise TokenRefusedError("its issuer (iss) is not the configured one")
         if claims.get("aud") != self._audience:
             raise TokenRefusedError("its audience (aud) is not this installation")
-        now_s = int(self._clock.now().timestamp())
         times = jwt.JWTClaimsRegistry(now=now_s, leeway=SKEW_MAX_S, exp={"essential": True})
         try:
             times.validate(dict(claims))
