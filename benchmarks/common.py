@@ -142,7 +142,7 @@ def plot_bars(
     for place, (name, values) in enumerate(series.items()):
         at = [row + (place - (len(series) - 1) / 2) * height for row in range(len(labels))]
         bars = axes.barh(at, values, height * 0.92, label=name, color=colours[place % len(colours)])
-        axes.bar_label(bars, labels=[f"{value:,.0f}" for value in values], padding=4)
+        axes.bar_label(bars, labels=[in_figures(value) for value in values], padding=4)
     axes.set_xscale("log")
     low, high = _span(series)
     axes.set_xlim(low, high)
@@ -157,6 +157,13 @@ def plot_bars(
         figure.supxlabel(note, fontsize="small", color="#6b7280")
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def in_figures(value: float) -> str:
+    """Return a number with three significant digits at most, and never rounded to nothing."""
+    if value >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2g}" if value < 1 else f"{value:.2f}"
 
 
 def _span(series: Mapping[str, Sequence[float]]) -> tuple[float, float]:

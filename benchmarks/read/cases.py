@@ -14,6 +14,8 @@ from typing import Any
 from benchmarks.read.dataset import COUNTS, SEGMENTS
 
 FLOOR_MAX = 4_000  # of employees: high enough to vary, low enough to leave 50 accounts
+# The demo question, on this data set: what is offered to noisy accounts that have long not paid.
+CLOSES_UNTIL, PAID_BEFORE, TICKETS_OVER = "2027-06-30", "2026-08-24", 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +157,72 @@ AGGREGATE = Case(
 """,
     variables={"floor": (1, 50)},
 )
-CASES: Mapping[str, Case] = {case.name: case for case in (NESTED, POINT, WIDE, AGGREGATE)}
+GROUP = Case(
+    "group",
+    graphql="""query group($floor: Int!) {
+  tickets(where: {effort: {gte: $floor}}) {
+    groupBy(
+      by: [{status: VALUE}, {priority: VALUE}]
+      orderBy: [{key: {status: ASC}}, {key: {priority: ASC}}]
+    ) { key { status priority } aggregate { count sum { effort } } }
+  }
+}
+""",
+    postgraphile="",
+    flat="""query group($floor: Int!) {
+  tickets(floor: $floor) {
+    groupBy { key { status priority } aggregate { count sum { effort } } }
+  }
+}
+""",
+    variables={"floor": (1, 50)},
+)
+QUESTION = Case(
+    "question",
+    graphql=f"""query question($floor: Int!) {{
+  opportunities(
+    where: {{
+      stage: {{eq: "offered"}}
+      closesOn: {{lte: "{CLOSES_UNTIL}"}}
+      account: {{
+        employees: {{gte: $floor}}
+        tickets: {{where: {{status: {{eq: "open"}}}}, aggregate: {{count: {{gt: {TICKETS_OVER}}}}}}}
+        invoices: {{
+          where: {{status: {{eq: "paid"}}}}
+          aggregate: {{max: {{dueOn: {{lt: "{PAID_BEFORE}"}}}}}}
+        }}
+      }}
+    }}
+    orderBy: [{{amount: DESC}}]
+    first: 20
+  ) {{
+    nodes {{
+      name stage amount closesOn
+      account {{
+        name segment region
+        tickets(where: {{status: {{eq: "open"}}}}, orderBy: [{{createdAt: DESC}}], first: 5) {{
+          nodes {{ subject priority }}
+        }}
+        invoices(where: {{status: {{eq: "overdue"}}}}) {{ aggregate {{ count sum {{ amount }} }} }}
+      }}
+    }}
+  }}
+}}
+""",
+    postgraphile="",
+    flat="""query question($floor: Int!) {
+  opportunities(floor: $floor) {
+    name stage amount closesOn
+    account {
+      name segment region
+      tickets { subject priority }
+      invoices: overdue { aggregate { count sum { amount } } }
+    }
+  }
+}
+""",
+    variables={"floor": (0, FLOOR_MAX)},
+)
+CASES: Mapping[str, Case] = {
+    case.name: case for case in (NESTED, POINT, WIDE, AGGREGATE, GROUP, QUESTION)
+}

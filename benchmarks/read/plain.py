@@ -22,8 +22,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from benchmarks.read.dialects import DUCKDB, POSTGRES, SQLITE
 from benchmarks.read.peers import python_packages
-from benchmarks.read.sql import DUCKDB, POSTGRES, SQLITE, parameters, statements
+from benchmarks.read.sql import parameters, statements
 
 Ask = Callable[[str, Sequence[Any]], Awaitable[str]]
 _CONNECTIONS = 8

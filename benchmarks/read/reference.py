@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from benchmarks.read.cases import WIDE_FIELDS
+from benchmarks.read.cases import CLOSES_UNTIL, PAID_BEFORE, TICKETS_OVER, WIDE_FIELDS
 from benchmarks.read.dataset import REP, REP_TEAM
 
 Row = Mapping[str, Any]
@@ -38,6 +38,8 @@ class Reference:
             "point": self._point,
             "wide": self._wide,
             "aggregate": self._aggregate,
+            "group": self._group,
+            "question": self._question,
         }[case](variables)
 
     def _nested(self, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +105,75 @@ class Reference:
                 }
             }
         }
+
+    def _group(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        groups: dict[tuple[str, str], list[int]] = {}
+        for row in self._rows["tickets"]:
+            if row["effort"] >= variables["floor"]:
+                groups.setdefault((row["status"], row["priority"]), []).append(row["effort"])
+        return {
+            "tickets": {
+                "groupBy": [
+                    {
+                        "key": {"status": status, "priority": priority},
+                        "aggregate": {"count": len(efforts), "sum": {"effort": sum(efforts)}},
+                    }
+                    for (status, priority), efforts in sorted(groups.items())
+                ]
+            }
+        }
+
+    def _question(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        accounts = {
+            row["id"]: row
+            for row in self._rows["accounts"]
+            if row["employees"] >= variables["floor"] and self._sees(row)
+        }
+        tickets = self._of("tickets", accounts, status="open")
+        paid = self._of("invoices", accounts, status="paid")
+        found = [
+            row
+            for row in self._rows["opportunities"]
+            if row["stage"] == "offered"
+            and row["closes_on"].isoformat() <= CLOSES_UNTIL
+            and len(tickets.get(row["account_id"], ())) > TICKETS_OVER
+            and (dues := [each["due_on"] for each in paid.get(row["account_id"], ())])
+            and max(dues).isoformat() < PAID_BEFORE
+        ]
+        overdue = self._of("invoices", accounts, status="overdue")
+        return {
+            "opportunities": [
+                {name: comparable(row[column]) for name, column in _ASKED.items()}
+                | {
+                    "account": _asked_account(
+                        accounts[row["account_id"]],
+                        tickets[row["account_id"]],
+                        overdue.get(row["account_id"], []),
+                    )
+                }
+                for row in sorted(found, key=lambda row: row["amount"], reverse=True)[:20]
+            ]
+        }
+
+    def _of(self, name: str, accounts: Mapping[str, Row], *, status: str) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for row in self._rows[name]:
+            if row["status"] == status and row["account_id"] in accounts:
+                found.setdefault(row["account_id"], []).append(row)
+        return found
+
+
+_ASKED = {"name": "name", "stage": "stage", "amount": "amount", "closesOn": "closes_on"}
+
+
+def _asked_account(account: Row, tickets: list[Row], overdue: list[Row]) -> dict[str, Any]:
+    latest = sorted(tickets, key=lambda row: row["created_at"], reverse=True)[:5]
+    total = sum((row["amount"] for row in overdue), Decimal(0)) if overdue else None
+    return {
+        **{name: account[name] for name in ("name", "segment", "region")},
+        "tickets": [{name: row[name] for name in ("subject", "priority")} for row in latest],
+        "invoices": {"aggregate": {"count": len(overdue), "sum": {"amount": comparable(total)}}},
+    }
 
 
 _CHILDREN: Mapping[str, Mapping[str, str]] = {

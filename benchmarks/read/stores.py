@@ -19,8 +19,12 @@ _POSTGRES_TYPES = {"string": "text", "int32": "integer", "bool": "boolean", "dat
 
 
 def fill_duckdb(path: Path, tables: Mapping[str, Any]) -> None:
-    """Make a DuckDB file, sorted and indexed by the accounts that rows belong to."""
+    """Make a DuckDB file, sorted and indexed by the accounts that rows belong to.
+
+    Uncompressed: fetching rows by an index decompresses far more than the rows, four times slower.
+    """
     with duckdb.connect(str(path)) as connection:
+        connection.execute("SET force_compression = 'uncompressed'")
         for name, rows in tables.items():
             connection.register("rows", rows)
             order = " ORDER BY account_id" if "account_id" in rows.column_names else ""
@@ -72,7 +76,7 @@ async def fill_postgres(connection: Any, tables: Mapping[str, Any]) -> None:
         await connection.execute(
             f"ALTER TABLE {name} ADD FOREIGN KEY (account_id) REFERENCES accounts (id)"
         )
-    for statement in (*INDEXES, *_FUNCTIONS, "ANALYZE"):
+    for statement in (*INDEXES, *_FUNCTIONS, "VACUUM ANALYZE"):
         await connection.execute(statement)
 
 

@@ -14,9 +14,10 @@ import pytest
 from benchmarks.read import stores
 from benchmarks.read.cases import CASES
 from benchmarks.read.dataset import ALL, REP, dataset
+from benchmarks.read.dialects import DUCKDB, SQLITE
 from benchmarks.read.load import parsed
 from benchmarks.read.reference import Reference, comparable
-from benchmarks.read.sql import DUCKDB, SQLITE, parameters, statements
+from benchmarks.read.sql import parameters, statements
 
 SCALE = 0.02
 

@@ -16,21 +16,30 @@ const pool = new pg.Pool({
 })
 
 const schema = `
-  type Opportunity { id: ID! name: String stage: String amount: String closesOn: String }
+  type Opportunity {
+    id: ID! name: String stage: String amount: String closesOn: String account: Account
+  }
   type Ticket { id: ID! subject: String status: String priority: String createdAt: String }
   type Invoice { id: ID! number: String amount: String status: String dueOn: String }
   type Account {
-    id: ID! name: String segment: String revenue: String createdAt: String
+    id: ID! name: String segment: String region: String revenue: String createdAt: String
+    overdue: Overdue
     opportunities: [Opportunity!]! tickets: [Ticket!]! invoices: [Invoice!]!
   }
   type Sum { effort: Int }
   type Aggregate { count: Int sum: Sum min: Sum max: Sum }
-  type Tickets { aggregate: Aggregate }
+  type Key { status: String priority: String }
+  type Group { key: Key aggregate: Aggregate }
+  type Tickets { aggregate: Aggregate groupBy: [Group!]! }
+  type Amount { amount: String }
+  type OverdueAggregate { count: Int sum: Amount }
+  type Overdue { aggregate: OverdueAggregate }
   type Query {
     accounts(segment: String!, floor: Int!): [Account!]!
     account(id: ID!): Account
     assets(floor: Int!): [Asset!]!
     tickets(floor: Int!): Tickets
+    opportunities(floor: Int!): [Opportunity!]!
   }
   type Asset {
     id: ID! position: Int
@@ -59,6 +68,15 @@ function below (name, columns, order, where = '') {
   }
 }
 
+const atRisk = `SELECT p.id, p.account_id, p.name, p.stage, p.amount, p.closes_on AS "closesOn"
+  FROM opportunities AS p WHERE p.stage = 'offered' AND p.closes_on <= '2027-06-30'
+    AND p.account_id IN (SELECT id FROM accounts WHERE employees >= $1)
+    AND (SELECT count(*) FROM tickets AS t
+         WHERE t.account_id = p.account_id AND t.status = 'open') > 10
+    AND (SELECT max(i.due_on) FROM invoices AS i
+         WHERE i.account_id = p.account_id AND i.status = 'paid') < '2026-08-24'
+  ORDER BY p.amount DESC LIMIT 20`
+
 const app = fastify()
 app.register(mercurius, {
   schema,
@@ -72,17 +90,43 @@ app.register(mercurius, {
         (await rows('account', `SELECT ${account} FROM accounts WHERE id = $1`, [id]))[0],
       assets: (_, { floor }) => rows('assets',
         'SELECT * FROM assets WHERE position >= $1 ORDER BY position LIMIT 200', [floor]),
-      tickets: async (_, { floor }) => {
-        const [found] = await rows('aggregate',
+      tickets: (_, { floor }) => ({ floor }),
+      opportunities: (_, { floor }) => rows('at-risk', atRisk, [floor]),
+    },
+    Tickets: {
+      aggregate: async ({ floor }) => {
+        const [{ count, sum, min, max }] = await rows('aggregate',
           `SELECT count(*)::int, sum(effort)::int, min(effort), max(effort)
            FROM tickets WHERE effort >= $1`, [floor])
-        const { count, sum, min, max } = found
-        return { aggregate: { count, sum: { effort: sum }, min: { effort: min }, max: { effort: max } } }
+        return { count, sum: { effort: sum }, min: { effort: min }, max: { effort: max } }
       },
+      groupBy: async ({ floor }) => (await rows('groups',
+        `SELECT status, priority, count(*)::int, sum(effort)::int FROM tickets WHERE effort >= $1
+         GROUP BY status, priority ORDER BY status, priority`, [floor]))
+        .map(({ status, priority, count, sum }) =>
+          ({ key: { status, priority }, aggregate: { count, sum: { effort: sum } } })),
     },
   },
   loaders: {
+    Opportunity: {
+      account: async (queries) => {
+        const found = new Map((await rows('accounts-of',
+          `SELECT ${account}, region FROM accounts WHERE id = ANY($1)`,
+          [queries.map(({ obj }) => obj.account_id)])).map((row) => [row.id, row]))
+        return queries.map(({ obj }) => found.get(obj.account_id))
+      },
+    },
     Account: {
+      overdue: async (queries) => {
+        const found = new Map((await rows('overdue',
+          `SELECT account_id, count(*)::int, sum(amount)::text AS amount FROM invoices
+           WHERE status = 'overdue' AND account_id = ANY($1) GROUP BY account_id`,
+          [queries.map(({ obj }) => obj.id)])).map((row) => [row.account_id, row]))
+        return queries.map(({ obj }) => {
+          const { count, amount } = found.get(obj.id) ?? { count: 0, amount: null }
+          return { aggregate: { count, sum: { amount } } }
+        })
+      },
       opportunities: below('opportunities',
         'id, name, stage, amount, closes_on AS "closesOn"', 'amount'),
       tickets: below('tickets',
