@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "connections": {"connectors", "state", "transport", "spec"},
     "sync": {"cache", "catalog", "connectors", "spec"},
     "graph": {"access", "cache", "catalog", "connectors", "spec", "state"},
-    "web": {"access", "app", "cache", "catalog", "graph"},
+    "observe": set(),
+    "web": {"access", "app", "cache", "catalog", "graph", "observe"},
     "sandbox": {"connectors", "connections", "spec", "state", "transport"},
 }
 SHARED = {"errors", "clock", "settings", "__init__"}

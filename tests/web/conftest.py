@@ -107,6 +107,9 @@ class FakeGateway:
             Example("Who am I", "query WhoAmI {\n  me\n}\n"),
         ]  # fmt: skip
 
+    def figures(self) -> bytes:
+        return b"# figures\n"
+
     async def ready(self) -> Mapping[str, str]:
         if self.failure:
             raise self.failure

@@ -59,6 +59,14 @@ class PersistedQueryNotSupportedError(FirnlineError):
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A text to run; `name` is its operation's, when it was found among the published ones."""
+
+    text: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentRules:
     """What a tenant allows: published operations alone, and texts registered by their hash."""
 
@@ -84,10 +92,10 @@ class Documents:
         self._rules = rules
         self._registers: dict[str, _Register] = {}
 
-    async def text(
+    async def document(
         self, tenant: str, *, query: str | None, document_id: str | None, is_apollo: bool = False
-    ) -> str:
-        """Return the text to run.
+    ) -> Document:
+        """Return the document to run.
 
         Raises UnknownOperationError, PersistedOnlyError or, to a client of Apollo's dialect, what
         that dialect says instead.
@@ -100,7 +108,7 @@ class Documents:
         if query is not None:
             if rules.persisted_only:
                 raise PersistedOnlyError
-            return query
+            return Document(query)
         if not document_id:
             raise UsageError("the request holds no document", hint="Send query or documentId.")
         # Where nothing may be registered, sending the text along would only be refused again.
@@ -114,13 +122,14 @@ class Documents:
         if rules.automatic and not rules.persisted_only:
             self._registers.setdefault(tenant, _Register()).add(document_id, text)
 
-    async def _find(self, tenant: str, document_id: str, rules: DocumentRules) -> str | None:
+    async def _find(self, tenant: str, document_id: str, rules: DocumentRules) -> Document | None:
         for spelling in _spellings(document_id):
             row = await self._published.operation(tenant, spelling)
             if row is not None:
-                return row.text
+                return Document(row.text, row.name)
         if rules.automatic and not rules.persisted_only and tenant in self._registers:
-            return self._registers[tenant].get(document_id)
+            text = self._registers[tenant].get(document_id)
+            return None if text is None else Document(text)
         return None
 
 

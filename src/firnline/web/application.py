@@ -19,6 +19,7 @@ from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.web.assets import Assets
+from firnline.web.figures import FiguresEdge
 from firnline.web.gateway import Gateway
 from firnline.web.graphiql import GraphiQL
 from firnline.web.graphql import GraphEdge
@@ -43,9 +44,11 @@ def create_web(
     )
     edge = GraphEdge(gateway, verifier, limiter=limiter, deadline_s=settings.request_deadline_s)
     health = Health(gateway)
+    figures = FiguresEdge(gateway, token=settings.metrics_token, development=settings.development)
     routes: list[BaseRoute] = [
         Route("/healthz", health.alive, methods=["GET"]),
         Route("/readyz", health.ready, methods=["GET"]),
+        Route("/metrics", figures.show, methods=["GET"]),
         Mount("/static", assets),
     ]
     if settings.development:

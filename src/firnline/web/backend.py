@@ -21,6 +21,7 @@ from firnline.graph.documents import DocumentRules, Documents
 from firnline.graph.guard import DocumentLimits, guarded
 from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
+from firnline.web.observed import Observed, observing
 from firnline.web.refusals import MethodNotAllowedError
 
 _FIELDS_SHOWN = 6
@@ -51,21 +52,30 @@ class ProjectGateway:
         """Answer `request` as `principal`; raises TenantNotServedError."""
         if principal.tenant not in self._app.project.tenants:
             raise TenantNotServedError
+        app = self._app
+        with observing(app.metrics, principal.tenant, clock=app.clock) as observed:
+            return await self._execute(principal, request, observed)
+
+    async def _execute(
+        self, principal: Principal, request: GraphRequest, observed: Observed
+    ) -> GraphAnswer:
         is_apollo = "persistedQuery" in (request.extensions or {})
-        text = await self._documents.text(
+        document = await self._documents.document(
             principal.tenant,
             query=request.query,
             document_id=request.document_id,
             is_apollo=is_apollo,
         )
+        observed.operation = document.name
         if request.queries_only:
-            require_query(text, request.operation_name)
+            require_query(document.text, request.operation_name)
         answer = await self._app.ask(
             principal,
-            text,
+            document.text,
             variables=request.variables,
             operation_name=request.operation_name,
         )
+        observed.answer = answer
         if answer.executed and request.query is not None and request.document_id:
             self._documents.register(principal.tenant, request.document_id, request.query)
         return GraphAnswer(
@@ -121,6 +131,10 @@ class ProjectGateway:
             for row in await self._app.operations(tenant)
         ]
         return [*published, *_first_looks(graph)]
+
+    def figures(self) -> bytes:
+        """Return what was asked and how long it took, in Prometheus' text format."""
+        return self._app.metrics.text()
 
     async def ready(self) -> Mapping[str, str]:
         """Return each shared component with "ok" or the reason why it cannot serve.

@@ -81,6 +81,10 @@ class Gateway(Protocol):
         """Return operations worth opening in GraphiQL; the first is shown first."""
         ...
 
+    def figures(self) -> bytes:
+        """Return what was asked and how long it took, in Prometheus' text format."""
+        ...
+
     async def ready(self) -> Mapping[str, str]:
         """Return each component with "ok" or the reason why it cannot serve."""
         ...

@@ -1,0 +1,68 @@
+"""`/metrics`: the figures of this process in Prometheus' text format, for its operator alone.
+
+They tell who is served and how much: whoever asks brings the installation's own token. Without one
+there is nothing at this address, except in development, for programs of the same machine.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import Response
+
+from firnline.errors import FirnlineError
+from firnline.observe.metrics import MEDIA_TYPE
+from firnline.web.gateway import Gateway
+from firnline.web.refusals import NotFoundError, json_refusal
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+class MetricsRefusedError(FirnlineError):
+    """The figures were asked for without the installation's token."""
+
+    code = "metrics_refused"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the figures of this server need a token",
+            hint="Send `Authorization: Bearer ...` with the value of FIRNLINE_METRICS_TOKEN.",
+        )
+
+
+class FiguresEdge:
+    """The metrics endpoint over one gateway."""
+
+    def __init__(self, gateway: Gateway, *, token: SecretStr | None, development: bool) -> None:
+        self._gateway = gateway
+        self._token = None if token is None else token.get_secret_value().encode()
+        self._development = development
+
+    async def show(self, request: Request) -> Response:
+        """Answer with the figures, or refuse."""
+        try:
+            self._check(request)
+        except FirnlineError as error:
+            return json_refusal(error)
+        return Response(self._gateway.figures(), headers={"content-type": MEDIA_TYPE})
+
+    def _check(self, request: Request) -> None:
+        if self._token is None:
+            if not (self._development and _is_of_this_machine(request)):
+                raise NotFoundError
+            return
+        values = request.headers.getlist("authorization")
+        scheme, _, token = (values[0] if len(values) == 1 else "").partition(" ")
+        is_token = hmac.compare_digest(token.encode("utf-8", "replace"), self._token)
+        if scheme.lower() != "bearer" or not is_token:
+            raise MetricsRefusedError
+
+
+def _is_of_this_machine(request: Request) -> bool:
+    # A proxy of this machine speaks for others, and most say so.
+    is_forwarded = any(name in request.headers for name in _FORWARDED)
+    return request.client is not None and request.client.host in _LOOPBACK and not is_forwarded
