@@ -53,15 +53,15 @@ Rows = dict[tuple[str, str], list[Row]]  # (connection, object) -> rows
 
 
 def fields(**types: Any) -> tuple[FieldInfo, ...]:
-    """Return fields by name; a type may come as (type, target, relation, inverse)."""
+    """Return fields by name; a type may come as (type, targets, relation, inverse)."""
     return tuple(_field(name, kind) for name, kind in types.items())
 
 
 def _field(name: str, kind: Any) -> FieldInfo:
     if isinstance(kind, str):
         return FieldInfo(name=name, type=kind)  # type: ignore[arg-type]
-    type_, target, relation, inverse = kind
-    reference = Reference(targets=(target,), relation=relation, inverse=inverse)
+    type_, targets, relation, inverse = kind
+    reference = Reference(targets=tuple(targets.split()), relation=relation, inverse=inverse)
     return FieldInfo(name=name, type=type_, reference=reference)
 
 
@@ -114,6 +114,16 @@ DEALS = ObjectInfo(
 USERS = ObjectInfo(
     name="users", key="id", fields=fields(id="id", name="string", team="string", email="string")
 )
+NOTES = ObjectInfo(
+    name="notes",
+    key="id",
+    fields=fields(
+        id="id",
+        subject="string",
+        what_id=("id", "accounts deals users", "What", "Notes"),
+        who_id=("id", "users accounts", "Who", ""),
+    ),
+)
 SHARES = ObjectInfo(
     name="shares",
     key="id",
@@ -134,7 +144,7 @@ TICKETS = ObjectInfo(
         satisfaction="float",
     ),
 )
-CRM = Catalog(provider="alpine", objects=(ACCOUNTS, DEALS, USERS, SHARES, GRANTS))
+CRM = Catalog(provider="alpine", objects=(ACCOUNTS, DEALS, USERS, NOTES, SHARES, GRANTS))
 DESK = Catalog(provider="basalt", objects=(TICKETS, GRANTS))
 CATALOGS = {"crm": CRM, "desk": DESK}
 
@@ -153,12 +163,13 @@ def seen(rows: RowRule | None = None, **hidden: str) -> ObjectAccess:
 
 # Together they use every kind of rule, hidden links, hidden ends of paths and denied objects.
 PEOPLE: Mapping[str, Mapping[str, ObjectAccess]] = {
-    "all@x.test": {name: seen() for name in ("accounts", "deals", "users", "tickets")},
+    "all@x.test": {name: seen() for name in ("accounts", "deals", "users", "tickets", "notes")},
     "rep@x.test": {
         "accounts": seen(_TEAM),
         "deals": seen(AnyOf((_TEAM, Via("account_id", "accounts", _TEAM)))),
         "users": seen(),
         "tickets": seen(FieldIn("effort", frozenset({"1", "2", "3"}))),
+        "notes": seen(),
     },
     "shared@x.test": {
         "accounts": seen(AnyOf((_SHARED, FieldIsNull("owner_id")))),
@@ -185,6 +196,7 @@ PEOPLE: Mapping[str, Mapping[str, ObjectAccess]] = {
         "deals": seen(amount="finance only", secret="nobody", updated="nobody"),
         "users": seen(team="nobody"),
         "tickets": seen(tags="nobody"),
+        "notes": seen(who_id="nobody"),
     },
     "linkless@x.test": {
         "accounts": seen(legacy_no="internal numbers", parent_id="internal tree"),
@@ -192,8 +204,12 @@ PEOPLE: Mapping[str, Mapping[str, ObjectAccess]] = {
         "users": seen(),
         "tickets": seen(),
     },
-    "denied@x.test": {"accounts": _DENIED, "deals": seen(), "users": seen(), "tickets": seen()},
+    "denied@x.test": {
+        "accounts": _DENIED,
+        **{name: seen() for name in ("deals", "users", "tickets", "notes")},
+    },
     "crmonly@x.test": {"accounts": seen(), "deals": seen()},
+    "notesonly@x.test": {"notes": seen()},
     "nobody@x.test": {},
 }
 
@@ -286,6 +302,17 @@ def seeded(seed: int = 7) -> Rows:
         }
         for n in range(1, 46)
     ]
+    notes = [
+        {
+            "id": f"n{n:02d}",
+            "subject": some(words),
+            "what_id": some(
+                [row["id"] for row in (*accounts[:16], *deals[:9], *users)] + ["gone"], 0.1
+            ),
+            "who_id": some(["u1", "u2", "u5", "a1", "a2", "gone"], 0.1),
+        }
+        for n in range(1, 41)
+    ]
     grants: dict[str, list[Row]] = {"crm": [], "desk": []}
     for email, objects in PEOPLE.items():
         for name, access in objects.items():
@@ -294,6 +321,7 @@ def seeded(seed: int = 7) -> Rows:
         ("crm", "accounts"): accounts,
         ("crm", "deals"): deals,
         ("crm", "users"): users,
+        ("crm", "notes"): notes,
         ("crm", "shares"): shares,
         ("crm", "grants"): grants["crm"],
         ("desk", "tickets"): tickets,

@@ -44,6 +44,8 @@ _COORDINATE = re.compile(
     r"(@?[_A-Za-z]\w*(?:\.[_A-Za-z]\w*)?(?: ?\(\w+:\))?)"
 )
 
+_UNION = re.compile(r"(?:added to|removed from) union type (\w+)")  # its member comes first
+
 
 class SchemaTextError(UsageError):
     """A text that should be a schema is none."""
@@ -132,7 +134,7 @@ def _severity(change: Any) -> Severity:
 
 
 def _coordinate(description: str) -> str:
-    found = _COORDINATE.match(description)
+    found = _UNION.search(description) or _COORDINATE.match(description)
     return found[1].replace(" ", "") if found else ""
 
 

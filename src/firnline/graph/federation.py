@@ -96,7 +96,9 @@ def entities(
         places = [at for at, (owner, _) in enumerate(named) if owner.type_name == type_name]
         scalar = found.fields[found.key].scalar
         keys = [str(bound(named[place][1], scalar, context.now).value) for place in places]
-        plan = planner.record(found, _of_type(root, schema, type_name), _by_key(found))
+        type_ = schema.type_map[type_name]
+        assert isinstance(type_, GraphQLObjectType)
+        plan = planner.record(found, root.of_type(type_), _by_key(found))
         for place, record in zip(places, loader.records(plan, keys), strict=True):
             answers[place] = record
     return answers
@@ -158,13 +160,3 @@ def _named(position: int, representation: Any, graph: TenantGraph) -> tuple[Grap
 
 def _by_key(found: GraphObject) -> GraphRelation:
     return GraphRelation(ENTITIES, found.type_name, False, found.key, found.key)
-
-
-def _of_type(root: Selected, schema: GraphQLSchema, type_name: str) -> Selected:
-    """Return the selection as if the field gave records of that type alone."""
-    type_ = schema.type_map[type_name]
-    assert isinstance(type_, GraphQLObjectType)
-    selected = Selected(root.key, root.type, root.nodes[0])
-    selected.nodes = root.nodes
-    selected.definition = GraphQLField(type_)
-    return selected

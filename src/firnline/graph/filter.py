@@ -28,7 +28,7 @@ from firnline.errors import UsageError
 from firnline.graph.aggregates import aggregate_expression, aggregate_scalar
 from firnline.graph.request import GraphContext
 from firnline.graph.scan import Aliases, DeniedObjectError, Scan
-from firnline.graph.shape import GraphField, GraphObject, GraphRelation
+from firnline.graph.shape import GraphField, GraphFork, GraphObject, GraphRelation
 
 NESTING_MAX = 8
 ORDER_NESTING_MAX = 3
@@ -145,6 +145,9 @@ class Filters:
                 return any_of([self.where(scan, each, depth + 1) for each in value])
             case "not":
                 return Call("not", (self.where(scan, value, depth + 1),))
+        fork = scan.object.forks.get(key)
+        if fork is not None:
+            return self._forked(scan, fork, value, depth)
         relation = scan.object.relations.get(key)
         if relation is None:
             return self._field(scan, scan.object.fields[key], value)
@@ -203,6 +206,21 @@ class Filters:
     def _some(self, scan: Scan, relation: GraphRelation, wanted: Any, depth: int) -> Expression:
         target, link = self._related(scan, relation)
         return Exists(_probe(target, [link, self.where(target, wanted, depth + 1)]))
+
+    def _forked(
+        self, scan: Scan, fork: GraphFork, wanted: Mapping[str, Any], depth: int
+    ) -> Expression:
+        """Return the condition that the record is of one of the types named, and fits it."""
+        ways = [way for way in fork.ways if way.target in wanted]
+        if not ways:
+            raise FilterError(
+                f"{fork.name}: {{}} names no type",
+                hint="Name at least one of the types that it may lead to, with its conditions.",
+            )
+        for way in ways:
+            if wanted[way.target] is None:
+                raise NullFilterError(f"{fork.name}.{way.target}")
+        return any_of([self._some(scan, way, wanted[way.target], depth) for way in ways])
 
     def _aggregates(
         self,

@@ -30,7 +30,7 @@ from firnline.graph.aggregates import (
     aggregate_scalar,
 )
 from firnline.graph.scalars import SCALARS
-from firnline.graph.shape import GraphField, GraphObject
+from firnline.graph.shape import GraphField, GraphFork, GraphObject
 
 ORDER_DIRECTION = GraphQLEnumType(
     "OrderDirection",
@@ -226,9 +226,18 @@ class Inputs:
             target = relation.target
             kind = self._list(target) if relation.many else self.where(target)
             yield relation.name, GraphQLInputField(kind)
+        for fork in found.forks.values():
+            yield fork.name, GraphQLInputField(self._fork_where(fork))
         yield "and", GraphQLInputField(several)
         yield "or", GraphQLInputField(several)
         yield "not", GraphQLInputField(own)
+
+    def _fork_where(self, fork: GraphFork) -> GraphQLInputObjectType:
+        return GraphQLInputObjectType(
+            f"{fork.type_name}Where",
+            lambda: {way.target: GraphQLInputField(self.where(way.target)) for way in fork.ways},
+            description="The record is of one of the types named, and meets its conditions.",
+        )
 
     def _list(self, type_name: str) -> GraphQLInputObjectType:
         if type_name not in self._list_where:

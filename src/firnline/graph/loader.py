@@ -19,6 +19,7 @@ from firnline.graph.cursor import CursorSeal
 from firnline.graph.plan import (
     AggregateShape,
     Child,
+    Fork,
     Leaf,
     ListPlan,
     Part,
@@ -119,9 +120,11 @@ class Loader:
         found = self._weights.get(id(value))
         return 1 if found is None else found[1]
 
-    def _column(self, entry: Leaf | Child, rows: Rows) -> list[Any]:
+    def _column(self, entry: Leaf | Child | Fork, rows: Rows) -> list[Any]:
         if isinstance(entry, Child):
             return self._related(entry, rows)
+        if isinstance(entry, Fork):
+            return self._forked(entry, rows)
         if entry.constant is not None or entry.column is None:
             return [entry.constant] * rows.count
         values = rows.columns[entry.column]
@@ -137,6 +140,19 @@ class Loader:
             empty = self._connections(child.many, [""], None, {"": None})[""]
             return [empty if key is None else connections.get(key, empty) for key in parents]
         found = {} if child.one is None else self._ones(child.one, keys)
+        return [None if key is None else found.get(key) for key in parents]
+
+    def _forked(self, fork: Fork, rows: Rows) -> list[Any]:
+        """Return the record that each parent leads to: one statement per type, on all keys left."""
+        if fork.local is None:
+            return [None] * rows.count
+        parents = rows.columns[fork.local]
+        wanted = dict.fromkeys(key for key in parents if key is not None)
+        found: dict[str, Any] = {}
+        for plan in fork.ones:
+            found |= self._ones(plan, [key for key in wanted if key not in found])
+        if fork.missed is not None and len(found) < len(wanted):
+            fork.missed()
         return [None if key is None else found.get(key) for key in parents]
 
     def _ones(self, plan: RecordPlan, keys: Sequence[str]) -> Mapping[str, Any]:
@@ -159,7 +175,7 @@ class Loader:
     ) -> Mapping[str, Mapping[str, Rows]]:
         """Return the groups that each part of a connection asks for, by parent."""
         return {
-            part.key: {"": self._rows(part.groups.select(None))}
+            part.key: {"": self._asked(part.groups.select, None)}
             if keys is None
             else _grouped(self._batched(part.groups.select, keys))
             for part in plan.parts
@@ -169,23 +185,18 @@ class Loader:
     def _page(self, statement: Statement, keys: Sequence[str] | None) -> Rows:
         """Return a page from columns in memory where that is possible, else from DuckDB."""
         rows = self.resident.page(statement, keys) if self.resident else None
-        if rows is not None:
-            return rows
-        return (
-            self._rows(statement.select(None))
-            if keys is None
-            else self._batched(statement.select, keys)
-        )
+        return self._asked(statement.select, keys) if rows is None else rows
 
     def _totals(self, statement: AggregateStatement, keys: Sequence[str] | None) -> Rows:
+        """Return aggregates, likewise."""
         rows = self.resident.totals(statement, keys) if self.resident else None
-        if rows is not None:
-            return rows
-        return (
-            self._rows(statement.select(None))
-            if keys is None
-            else self._batched(statement.select, keys)
-        )
+        return self._asked(statement.select, keys) if rows is None else rows
+
+    def _asked(
+        self, select: Callable[[Sequence[str] | None], Select], keys: Sequence[str] | None
+    ) -> Rows:
+        """Return what DuckDB gives for the parents `keys`, for all records where there are none."""
+        return self._rows(select(None)) if keys is None else self._batched(select, keys)
 
     def _batched(self, select: Callable[[Sequence[str]], Select], keys: Sequence[str]) -> Rows:
         batches = [
@@ -268,8 +279,8 @@ class Loader:
         return edges
 
 
-def _is_child(entry: Leaf | Child) -> bool:
-    return isinstance(entry, Child)
+def _is_child(entry: Leaf | Child | Fork) -> bool:
+    return isinstance(entry, Child | Fork)
 
 
 def _has_children(selection: RecordSelection) -> bool:

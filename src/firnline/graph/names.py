@@ -56,3 +56,17 @@ def object_names(names: Iterable[str]) -> Mapping[str, str]:
     taken = set(legal.values())
     beside = {f"{name}{suffix}" for name in taken for suffix in _BESIDE}
     return {name: f"{own}_x_" if own in beside else own for name, own in legal.items()}
+
+
+def names_beside(type_names: Iterable[str]) -> set[str]:
+    """Return the names of all types that objects of these type names bring along."""
+    kept = set(type_names)
+    return kept | {f"{name}{suffix}" for name in kept for suffix in _BESIDE}
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """Return a type name that neither itself nor as a filter's is in `taken`, and take it."""
+    while wanted in taken or f"{wanted}Where" in taken:
+        wanted += "_x_"
+    taken |= {wanted, f"{wanted}Where"}
+    return wanted

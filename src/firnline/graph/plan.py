@@ -6,7 +6,7 @@ already bound into them. What may not be read is noted and planned as null.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -19,6 +19,7 @@ from firnline.cache.query import (
 )
 from firnline.catalog.conditions import COLUMN_TYPES, bound, condition
 from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fraction_of
+from firnline.graph.branches import Branches
 from firnline.graph.cursor import CursorSeal, after, before
 from firnline.graph.filter import Filters, SortKey
 from firnline.graph.grouping import Grouper, GroupStatement, group_limit
@@ -52,10 +53,23 @@ class Child:
 
 
 @dataclass(slots=True)
+class Fork:
+    """A relation to a record of one of several types: the first of `ones` that has the key.
+
+    `missed` is called when a record leads to none of them though some types were left out.
+    """
+
+    key: str
+    local: str | None
+    ones: tuple[RecordPlan, ...] = ()
+    missed: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
 class RecordSelection:
     """What is asked of each record of a scan, in response order."""
 
-    entries: list[Leaf | Child] = field(default_factory=list)
+    entries: list[Leaf | Child | Fork] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -314,6 +328,8 @@ class Planner:
                 selection.entries.append(Leaf(each.key, constant=record.name))
             elif each.name in scan.object.fields:
                 selection.entries.append(self._leaf(scan, each, columns))
+            elif each.name in scan.object.forks:
+                selection.entries.append(self._fork(scan, each, columns))
             else:
                 selection.entries.append(self._child(scan, each, columns))
         return selection
@@ -338,16 +354,28 @@ class Planner:
             local = columns.add(scan.key(relation.local), (relation.local, "link"))
             Scan(self.context, target, Aliases()).key(relation.remote)
         except MaskedFieldError as masked:
-            coordinate = f"{scan.object.type_name}.{relation.name}"
-            note = masked.note
-            reason = f"needs {note.coordinate}: {note.reason}"
-            self.context.note(AccessNote(coordinate, "masked", reason, note.source))
+            self.context.note(_cut_off(scan, relation.name, masked))
             if not relation.many:
                 return Child(selected.key, None)
             return Child(selected.key, None, many=self._empty(selected))
         if relation.many:
             return Child(selected.key, local, many=self.connection(target, selected, relation))
         return Child(selected.key, local, one=self.record(target, selected, relation))
+
+    def _fork(self, scan: Scan, selected: Selected, columns: Columns) -> Fork:
+        fork = scan.object.forks[selected.name]
+        try:
+            local = columns.add(scan.key(fork.local), (fork.local, "link"))
+        except MaskedFieldError as masked:
+            self.context.note(_cut_off(scan, fork.name, masked))
+            return Fork(selected.key, None)
+        branches = Branches(self.context, self.selections, fork)
+        ones = tuple(
+            self.record(branch.target, branch.selected, branch.way)
+            for branch in branches.open(selected)
+        )
+        missed = branches.note_of(scan.object) if len(ones) < len(fork.ways) else None
+        return Fork(selected.key, local, ones, missed)
 
     def _empty(self, selected: Selected) -> ListPlan:
         """Plan a connection that is empty for every parent because its link is masked."""
@@ -403,6 +431,12 @@ class Planner:
             column = totals.columns.add(answered(value, aggregate_scalar(function, scalar)))
             shape.entries[each.key] = AggregateColumn(column, empty)
         return shape
+
+
+def _cut_off(scan: Scan, name: str, masked: MaskedFieldError) -> AccessNote:
+    """Return the note of a relation whose link may not be read."""
+    reason = f"needs {masked.note.coordinate}: {masked.note.reason}"
+    return AccessNote(f"{scan.object.type_name}.{name}", "masked", reason, masked.note.source)
 
 
 def _cursor_columns(columns: Columns, order: Sequence[SortKey]) -> tuple[str, ...]:

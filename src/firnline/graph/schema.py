@@ -25,6 +25,7 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     GraphQLString,
+    GraphQLUnionType,
     SchemaMetaFieldDef,
     TypeMetaFieldDef,
 )
@@ -39,7 +40,7 @@ from firnline.graph.federation import entity_field, federated_sdl
 from firnline.graph.inputs import Inputs, is_sortable
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
-from firnline.graph.shape import GraphField, GraphObject, TenantGraph
+from firnline.graph.shape import GraphField, GraphFork, GraphObject, TenantGraph
 
 _DOCUMENTS_CACHED_MAX = 512
 
@@ -238,6 +239,16 @@ class RecordTypes:
                 target = self._record(relation.target)
                 description = relation.description or None
                 yield relation.name, GraphQLField(target, description=description)
+        for fork in found.forks.values():
+            yield fork.name, GraphQLField(self._union(fork), description=fork.description)
+
+    def _union(self, fork: GraphFork) -> GraphQLUnionType:
+        """Return the union of a fork; ask once per fork, for its name is its place."""
+        return GraphQLUnionType(
+            fork.type_name,
+            lambda: [self._record(way.target) for way in fork.ways],
+            description="A record of one of these types; `__typename` tells which.",
+        )
 
     def _connection(self, type_name: str) -> GraphQLObjectType:
         if type_name not in self._connections:

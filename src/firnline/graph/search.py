@@ -17,7 +17,7 @@ from graphql.language import ast
 
 from firnline.errors import UsageError
 from firnline.graph.scalars import SCALARS
-from firnline.graph.shape import GraphField, GraphObject, GraphRelation, TenantGraph
+from firnline.graph.shape import GraphField, GraphFork, GraphObject, GraphRelation, TenantGraph
 
 TEXT_MAX = 200
 COORDINATES_MAX = 50
@@ -76,6 +76,8 @@ class SearchIndex:
             for relation in found.relations.values():
                 target = graph.objects[relation.target]
                 index._add(_relation_hit(found, relation, target), found, relation.name)
+            for fork in found.forks.values():
+                index._add(_fork_hit(found, fork, graph), found, fork.name)
         return index
 
     def find(self, text: str, first: int) -> list[Hit]:
@@ -206,7 +208,23 @@ def _relation_hit(found: GraphObject, relation: GraphRelation, target: GraphObje
     )
 
 
-def _example(found: GraphObject, selection: str) -> str:
+def _fork_hit(found: GraphObject, fork: GraphFork, graph: TenantGraph) -> Hit:
+    target = graph.objects[fork.ways[0].target]
+    return Hit(
+        f"{found.type_name}.{fork.name}",
+        "RELATION",
+        fork.type_name,
+        f"{fork.description}: {', '.join(way.target for way in fork.ways)}",
+        (*_root(found), "nodes", fork.name),
+        _example(
+            found,
+            f"{fork.name} {{ __typename ... on {target.type_name} {{ {target.key} }} }}",
+            f", where: {{{fork.name}: {{{target.type_name}: {{}}}}}}",
+        ),
+    )
+
+
+def _example(found: GraphObject, selection: str, narrowed: str = "") -> str:
     asked = found.key if selection in ("", found.key) else f"{found.key} {selection}"
-    query = f"{found.list_name}(first: {_EXAMPLE_ROWS}) {{ nodes {{ {asked} }} }}"
+    query = f"{found.list_name}(first: {_EXAMPLE_ROWS}{narrowed}) {{ nodes {{ {asked} }} }}"
     return f"{{ {found.namespace} {{ {query} }} }}" if found.namespace else f"{{ {query} }}"

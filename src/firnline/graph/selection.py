@@ -23,6 +23,7 @@ from graphql import (
     SelectionSetNode,
     ValueNode,
     VariableNode,
+    is_abstract_type,
 )
 from graphql.execution.values import get_argument_values, get_directive_values
 
@@ -43,12 +44,20 @@ class Selected:
         """Return the field's name."""
         return self.nodes[0].name.value
 
+    def of_type(self, type_: GraphQLObjectType) -> Selected:
+        """Return the same selection as if the field gave records of `type_` alone."""
+        selected = Selected(self.key, self.type, self.nodes[0])
+        selected.nodes = self.nodes
+        selected.definition = GraphQLField(type_)
+        return selected
+
 
 class Selections:
     """Reads selections of one operation."""
 
     def __init__(self, info: GraphQLResolveInfo[Any], variables: Any) -> None:
         self._fragments: Mapping[str, FragmentDefinitionNode] = info.fragments
+        self._schema = info.schema
         self._variables = variables
 
     def of(self, type_: GraphQLObjectType, nodes: Iterable[FieldNode]) -> list[Selected]:
@@ -97,14 +106,21 @@ class Selections:
                 yield node
             elif isinstance(node, InlineFragmentNode):
                 condition = node.type_condition
-                if condition is None or condition.name.value == type_.name:
+                if condition is None or self._applies(condition.name.value, type_):
                     yield from self._fields(type_, node.selection_set, seen)
             elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
                 seen.add(node.name.value)
                 fragment = self._fragments[node.name.value]
                 fragment = getattr(fragment, "definition", fragment)
-                if fragment.type_condition.name.value == type_.name:
+                if self._applies(fragment.type_condition.name.value, type_):
                     yield from self._fields(type_, fragment.selection_set, seen)
+
+    def _applies(self, condition: str, type_: GraphQLObjectType) -> bool:
+        """Say whether a fragment on `condition` is about `type_`: the type, or a union with it."""
+        if condition == type_.name:
+            return True
+        abstract = self._schema.get_type(condition)
+        return is_abstract_type(abstract) and self._schema.is_sub_type(abstract, type_)
 
     def _is_included(self, node: Any) -> bool:
         if not node.directives:

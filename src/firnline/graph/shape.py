@@ -17,6 +17,7 @@ from firnline.catalog.mapping import MappingError, mapping_problems, scalar_of
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
 from firnline.graph.names import field_name, graphql_name, object_names
 from firnline.graph.provenance import label_and_help, provenance, sentences
+from firnline.graph.ways import GraphFork, GraphRelation, provider_ways
 from firnline.spec.effective import (
     EffectiveMapping,
     effective_access,
@@ -32,6 +33,16 @@ from firnline.spec.model import (
     RelationSpec,
 )
 
+__all__ = [
+    "GraphField",
+    "GraphFork",
+    "GraphObject",
+    "GraphRelation",
+    "TenantGraph",
+    "build_graph",
+    "list_name_of",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class GraphField:
@@ -42,18 +53,6 @@ class GraphField:
     mapping: FieldMapping
     description: str = ""
     words: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GraphRelation:
-    """A way to `target` (a type name): own field `local` equals the target's field `remote`."""
-
-    name: str
-    target: str
-    many: bool
-    local: str
-    remote: str
-    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,7 @@ class GraphObject:
     relations: Mapping[str, GraphRelation]
     policy: ObjectPolicy
     description: str = ""
+    forks: Mapping[str, GraphFork] = field(default_factory=dict)
 
     @property
     def several_name(self) -> str:
@@ -210,10 +210,11 @@ def _provider_face(
             if found.exposed and _is_mirrored(policy_for(policies, found.name))
         }
         names = object_names(exposed)
-        relations = _provider_relations(connection, exposed, names)
+        types = {name: _provider_type(connection, own) for name, own in names.items()}
+        ways = provider_ways(exposed, types)
         for name, source in exposed.items():
             yield GraphObject(
-                type_name=_provider_type(connection, names[name]),
+                type_name=types[name],
                 list_name=names[name],
                 one_name=f"{names[name]}_by_key",
                 namespace=graphql_name(connection),
@@ -222,9 +223,10 @@ def _provider_face(
                 where={},
                 key=field_name(source.key),
                 fields={field_name(each.name): _provider_field(each) for each in source.fields},
-                relations=relations[name],
+                relations=ways[name].relations,
                 policy=policy_for(policies, name) or ObjectPolicy(),
                 description=source.description or source.label,
+                forks=ways[name].forks,
             )
 
 
@@ -241,36 +243,6 @@ def _relation_text(relation: RelationSpec, local: str, remote: str) -> str:
     if relation.many:
         return f"The {relation.to} records whose {remote} is this one's {local}."
     return f"The {relation.to} whose {remote} is this one's {local}."
-
-
-def _provider_relations(
-    connection: str, exposed: Mapping[str, ObjectInfo], names: Mapping[str, str]
-) -> Mapping[str, Mapping[str, GraphRelation]]:
-    found: dict[str, dict[str, GraphRelation]] = {name: {} for name in exposed}
-
-    def add(owner: str, relation: GraphRelation) -> None:
-        taken = {field_name(each.name) for each in exposed[owner].fields} | set(found[owner])
-        if relation.name not in taken:
-            found[owner][relation.name] = relation
-
-    for name, source in exposed.items():
-        for each in source.fields:
-            targets = [
-                t for t in (each.reference.targets if each.reference else ()) if t in exposed
-            ]
-            for target in targets:
-                assert each.reference is not None
-                base = each.reference.relation
-                way = field_name(base if len(each.reference.targets) == 1 else f"{base}_{target}")
-                key = field_name(exposed[target].key)
-                own = field_name(each.name)
-                there = _provider_type(connection, names[target])
-                add(name, GraphRelation(way, there, False, own, key, f"By {each.name}"))
-                if each.reference.inverse:
-                    back = field_name(each.reference.inverse)
-                    here = _provider_type(connection, names[name])
-                    add(target, GraphRelation(back, here, True, key, own, f"By {name}.{each.name}"))
-    return found
 
 
 def _provider_type(connection: str, name: str) -> str:
@@ -293,3 +265,6 @@ def _visible(objects: Mapping[str, GraphObject]) -> Iterator[str]:
             yield f"{each.name}|{each.scalar}|{each.description}|{each.words}"
         for relation in found.relations.values():
             yield f"{relation.name}|{relation.target}|{relation.many}|{relation.description}"
+        for fork in found.forks.values():
+            targets = "|".join(way.target for way in fork.ways)
+            yield f"{fork.name}|{fork.type_name}|{fork.description}|{targets}"

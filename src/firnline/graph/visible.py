@@ -23,7 +23,7 @@ from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
 from firnline.graph.search import SearchIndex
-from firnline.graph.shape import GraphObject, GraphRelation, TenantGraph
+from firnline.graph.shape import GraphFork, GraphObject, GraphRelation, TenantGraph
 
 _GRAPHS_MAX = 256
 _SCHEMAS_MAX = 64
@@ -57,6 +57,7 @@ def visible_graph(
             graph.objects[name],
             fields={each: graph.objects[name].fields[each] for each in fields},
             relations=dict(_relations(graph.objects[name], readable)),
+            forks=dict(_forks(graph.objects[name], readable)),
         )
         for name, fields in readable.items()
     }
@@ -93,9 +94,21 @@ def _relations(
     found: GraphObject, readable: dict[str, list[str]]
 ) -> Iterator[tuple[str, GraphRelation]]:
     for name, relation in found.relations.items():
-        here, there = readable[found.type_name], readable.get(relation.target, ())
-        if relation.local in here and relation.remote in there:
+        if _is_open(found, relation, readable):
             yield name, relation
+
+
+def _forks(found: GraphObject, readable: dict[str, list[str]]) -> Iterator[tuple[str, GraphFork]]:
+    """Yield the forks that lead to something readable; one way is enough to keep the union."""
+    for name, fork in found.forks.items():
+        ways = tuple(way for way in fork.ways if _is_open(found, way, readable))
+        if ways:
+            yield name, replace(fork, ways=ways)
+
+
+def _is_open(found: GraphObject, relation: GraphRelation, readable: dict[str, list[str]]) -> bool:
+    here, there = readable[found.type_name], readable.get(relation.target, ())
+    return relation.local in here and relation.remote in there
 
 
 def _nothing(_info: GraphQLResolveInfo[GraphContext]) -> Awaitable[Completed]:
