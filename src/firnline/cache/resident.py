@@ -1,14 +1,13 @@
-"""Columns in memory: one object's values, sort codes and key indexes, in one data version.
+"""Columns in memory: sort codes and key indexes of one object's values, in one data version.
 
-Takes Arrow columns that DuckDB computed; loaders pick rows from them in microseconds. A `Resident`
-is never changed in place: a new data version makes a new one.
+Takes Arrow columns that DuckDB computed; graph.resident finds rows through them in microseconds.
+Nothing here is changed in place: a new data version makes new ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Positions = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+Matches = Callable[[Positions], Mask]
 NULL = -1
+_MOST = np.iinfo(np.int32).max
+_FEW = 512  # values that are cheaper looked up one by one than by a hash of the whole column
+_CHUNK_MIN, _CHUNK_MAX = 256, 65_536
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Coded:
     """A column as positions in the sorted list of its distinct values; null is -1.
 
@@ -31,10 +34,6 @@ class Coded:
 
     codes: Codes
     values: Any  # pyarrow.Array, sorted, distinct, without null
-
-    @cached_property
-    def _codes_by_value(self) -> Mapping[Any, int]:
-        return {value: code for code, value in enumerate(self.values.to_pylist())}
 
     @classmethod
     def of(cls, column: Any) -> Coded:
@@ -56,34 +55,99 @@ class Coded:
 
         Raises pyarrow.ArrowInvalid for a value that the column's type cannot hold.
         """
-        return self._codes_by_value.get(self._held(value), NULL)
+        place, is_present = self._place(value)
+        return place if is_present else NULL
 
-    def codes_of(self, values: Iterable[Any]) -> list[int]:
+    def codes_of(self, values: Sequence[Any]) -> Codes:
         """Return the code of each value as the column holds it, NULL for those no record has."""
-        found = self._codes_by_value
-        return [found.get(value, NULL) for value in values]
+        if len(values) <= _FEW:
+            return np.array([self.code(value) for value in values], np.int32)
+        return self.codes_in(pa.array(values, self.values.type))
 
-    def _held(self, value: Any) -> Any:
-        return pa.scalar(value, self.values.type).as_py()
-
-    def below(self, value: Any) -> int:
-        """Return how many distinct values are smaller than `value`."""
-        wanted = self._held(value)
-        low, high = 0, len(self.values)
-        while low < high:
-            middle = (low + high) // 2
-            if self.values[middle].as_py() < wanted:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+    def codes_in(self, column: Any) -> Codes:
+        """Return the code of each value of another column of the same type."""
+        codes = pc.fill_null(pc.index_in(column, value_set=self.values), NULL)
+        return np.asarray(codes.to_numpy(zero_copy_only=False), np.int32)
 
     def ranks(self, *, descending: bool, nulls_first: bool) -> Codes:
         """Return sort keys: ascending order of these is the wanted order."""
         ranks = -self.codes if descending else self.codes.copy()
-        null_rank = np.iinfo(np.int32).min if nulls_first else np.iinfo(np.int32).max
+        null_rank = np.iinfo(np.int32).min if nulls_first else _MOST
         ranks[self.codes == NULL] = null_rank
         return ranks
+
+    def _place(self, value: Any) -> tuple[int, bool]:
+        """Return how many distinct values are smaller, and whether `value` is among them."""
+        wanted = pa.scalar(value, self.values.type).as_py()
+        values = self.values
+        low, high = 0, len(values)
+        while low < high:
+            middle = (low + high) // 2
+            if values[middle].as_py() < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low, low < len(values) and values[low].as_py() == wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`column operator value` as a span of codes, or a choice of them. Null satisfies only isNull.
+
+    `spared` turns it round: everything but that, and but null.
+    """
+
+    codes: Codes
+    low: int = 0
+    high: int = 0
+    chosen: Codes | None = None
+    spared: bool = False
+
+    @classmethod
+    def of(cls, coded: Coded, operator: str, value: Any) -> Comparison | None:
+        """Return the comparison, None for an operator that is not kept here."""
+        codes = coded.codes
+        if operator in ("in", "notIn"):
+            wanted = coded.codes_of(value)
+            return cls(codes, chosen=wanted[wanted != NULL], spared=operator == "notIn")
+        if operator == "isNull":
+            return cls(codes, NULL, 0) if value else cls(codes, 0, _MOST)
+        if operator not in ("eq", "neq", "lt", "lte", "gt", "gte"):
+            return None
+        place, is_present = coded._place(value)
+        match operator:
+            case "lt":
+                return cls(codes, 0, place)
+            case "lte":
+                return cls(codes, 0, place + is_present)
+            case "gt":
+                return cls(codes, place + is_present, _MOST)
+            case "gte":
+                return cls(codes, place, _MOST)
+            case _:
+                return cls(codes, place, place + is_present, spared=operator == "neq")
+
+    def holds(self, rows: Positions) -> Mask:
+        """Return which of `rows` satisfy it."""
+        codes = self.codes[rows]
+        if self.chosen is not None:
+            found = np.isin(codes, self.chosen)
+        else:
+            found = (codes >= self.low) & (codes < self.high)
+        return np.asarray(~found & (codes != NULL) if self.spared else found, np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Rows of several groups: group `n` holds the next `counts[n]` of `rows`.
+
+    `totals` are the counts before the limit.
+    """
+
+    rows: Positions
+    owners: Positions
+    counts: Positions
+    totals: Positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +163,10 @@ class LinkIndex:
     @classmethod
     def of(cls, link: Coded, sort: Sequence[Codes]) -> LinkIndex:
         """Group by `link`; `sort` are ranks, the most significant first."""
-        rows = np.lexsort((*reversed(sort), link.codes))
+        rows = np.lexsort((*reversed(sort), link.codes)).astype(np.int32)
         ordered = link.codes[rows]
         starts = np.searchsorted(ordered, np.arange(len(link.values) + 1))
-        return cls(rows, starts)
+        return cls(rows, starts.astype(np.int32))
 
     @property
     def nbytes(self) -> int:
@@ -110,59 +174,52 @@ class LinkIndex:
         return int(self.rows.nbytes + self.starts.nbytes)
 
     def group(self, code: int) -> Positions:
-        """Return the rows of one key, in order."""
+        """Return the rows of one key, in order; none for NULL."""
+        if code == NULL:
+            return self.rows[:0]
         return self.rows[self.starts[code] : self.starts[code + 1]]
+
+    def pick(self, codes: Codes, matches: Matches | None, limit: int | None) -> Picked:
+        """Return, of each key's group, the first `limit` rows that match."""
+        known = codes != NULL
+        starts = np.where(known, self.starts[codes], 0)
+        lengths = np.where(known, self.starts[codes + 1] - starts, 0)
+        owners = np.repeat(np.arange(len(codes), dtype=np.int32), lengths)
+        rows = self.rows[np.arange(len(owners)) + np.repeat(starts - _before(lengths), lengths)]
+        totals = lengths
+        if matches is not None:
+            kept = matches(rows)
+            rows, owners = rows[kept], owners[kept]
+            totals = np.bincount(owners, minlength=len(codes))
+        counts = totals
+        if limit is not None and len(totals) and totals.max() > limit:
+            first = np.arange(len(rows)) - np.repeat(_before(totals), totals) < limit
+            rows, owners = rows[first], owners[first]
+            counts = np.minimum(totals, limit)
+        return Picked(rows, owners, counts.astype(np.int32), totals.astype(np.int32))
+
+
+def _before(lengths: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return how much lies before each of several stretches that follow each other."""
+    return np.asarray(np.cumsum(lengths) - lengths)
 
 
 def in_order(sort: Sequence[Codes], count: int) -> Positions:
     """Return all row positions in the order of ranks, the most significant first."""
     if not sort:
-        return np.arange(count)
-    return np.lexsort(tuple(reversed(sort)))
+        return np.arange(count, dtype=np.int32)
+    return np.lexsort(tuple(reversed(sort))).astype(np.int32)
 
 
-def compared(coded: Coded, operator: str, value: Any) -> Mask | None:
-    """Return which rows satisfy `column operator value`; None for an operator not kept here.
-
-    Null satisfies nothing but isNull, as in SQL.
-    """
-    codes = coded.codes
-    match operator:
-        case "eq":
-            wanted_code = coded.code(value)
-            return _mask(codes == wanted_code) if wanted_code != NULL else _none(codes)
-        case "neq":
-            return _mask((codes != coded.code(value)) & (codes != NULL))
-        case "in" | "notIn":
-            wanted = [coded.code(each) for each in value]
-            among = np.isin(codes, [code for code in wanted if code != NULL])
-            return _mask(among if operator == "in" else ~among & (codes != NULL))
-        case "isNull":
-            return _mask((codes == NULL) == bool(value))
-        case "lt" | "lte" | "gt" | "gte":
-            return _range(coded, operator, value)
-        case _:
-            return None
-
-
-def _range(coded: Coded, operator: str, value: Any) -> Mask:
-    codes = coded.codes
-    smaller = coded.below(value)
-    present = coded.code(value) != NULL
-    match operator:
-        case "lt":
-            return _mask((codes < smaller) & (codes != NULL))
-        case "lte":
-            return _mask((codes < smaller + present) & (codes != NULL))
-        case "gt":
-            return _mask(codes >= smaller + present)
-        case _:
-            return _mask(codes >= smaller)
-
-
-def _mask(condition: object) -> Mask:
-    return np.asarray(condition, dtype=np.bool_)
-
-
-def _none(codes: Codes) -> Mask:
-    return np.zeros(len(codes), dtype=np.bool_)
+def first_matching(rows: Positions, matches: Matches, limit: int) -> Positions:
+    """Return the first `limit` of `rows` that match, looking no further than needed."""
+    found: list[Positions] = []
+    wanted, start, size = limit, 0, _CHUNK_MIN
+    while wanted > 0 and start < len(rows):
+        chunk = rows[start : start + size]
+        kept = chunk[matches(chunk)][:wanted]
+        found.append(kept)
+        wanted -= len(kept)
+        start += size
+        size = min(4 * size, _CHUNK_MAX)
+    return np.concatenate(found) if found else rows[:0]

@@ -1,20 +1,23 @@
-"""Answers pages from columns in memory where a page is simple enough; DuckDB answers the rest.
+"""Columns in memory: finds the records of simple lists without DuckDB.
 
-Takes planned statements; the loader receives their rows, or None and asks DuckDB. A page is simple
-when it filters by plain comparisons of its own fields and sorts by its own fields. Everything is
-computed through scans, so values, memberships and row filters are those that DuckDB would give,
-and is kept for as long as the data versions it was computed from are current.
+Takes a request's context and its snapshot; resident_json answers lists and records through a
+`View` per object. A list is simple when it filters by plain comparisons of its own fields and
+sorts by its own fields. Everything is computed through scans, so values, memberships and row
+filters are those that DuckDB would give, and is kept for as long as the data versions it was
+computed from are current.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from functools import cached_property
+from itertools import count
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,47 +37,102 @@ from firnline.access.model import (
 )
 from firnline.cache.query import Call, Order
 from firnline.cache.render import render
-from firnline.cache.resident import Coded, LinkIndex, Mask, Positions, compared, in_order
+from firnline.cache.resident import (
+    Coded,
+    Codes,
+    Comparison,
+    LinkIndex,
+    Mask,
+    Positions,
+    in_order,
+)
 from firnline.catalog.conditions import COLUMN_TYPES, bound
 from firnline.catalog.mapping import path_steps, source_paths
 from firnline.catalog.model import ScalarName
-from firnline.catalog.relative_time import is_relative
+from firnline.graph.levels import SortSpec
+from firnline.graph.moments import is_timeless, is_timeless_field
 from firnline.graph.request import GraphContext
-from firnline.graph.rows import Rows
 from firnline.graph.scan import Aliases, Scan
-from firnline.graph.shape import GraphField, GraphObject
-from firnline.graph.statements import PARENT, AggregateStatement, Outline, Statement, answered
-from firnline.spec.model import When
+from firnline.graph.shape import GraphObject
+from firnline.graph.statements import answered
 
 Fetch = Callable[[str, Sequence[Any]], Any]
 Versions = Mapping[tuple[str, str], int]
-SortSpec = tuple[tuple[str, str], ...]  # (field, direction)
-_MASKS_MAX = 32  # comparisons remembered per object, such as status = "open"
-_UNSORTED = frozenset({"json", "strings", "time"})
+Kept = TypeVar("Kept")
+_SMALL = 2_000  # rows: more are worked on in a thread, not on the event loop
+_TEXT_OVERHEAD_BYTES = 100  # of a Python text and its place in a dictionary
+_TEXTS_UNCOUNTED_MAX_BYTES = 4 * 1024 * 1024
 
 
-class _Unfit(Exception):
-    """The page needs DuckDB."""
+class UnfitError(Exception):
+    """DuckDB has to answer this."""
+
+
+class Store(Generic[Kept]):
+    """Computed parts of a table by what they were computed for; the least used go first."""
+
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, slot: Hashable) -> Kept | None:
+        """Return what is kept at `slot`."""
+        with self._lock:
+            found = self._kept.get(slot)
+            if found is not None:
+                self._kept.move_to_end(slot)
+            return found
+
+    def put(self, slot: Hashable, value: Kept) -> Kept:
+        """Keep `value` at `slot`, or what another thread kept there first."""
+        with self._lock:
+            found = self._kept.setdefault(slot, value)
+            if len(self._kept) > self._size_max:
+                self._kept.popitem(last=False)
+            return found
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+
+    def values(self) -> list[Kept]:
+        """Return everything that is kept."""
+        with self._lock:
+            return list(self._kept.values())
+
+
+_serials = count()
 
 
 @dataclass(slots=True)
-class _Table:
-    """One graph object in one data version, rows in order of key."""
+class Table:
+    """One graph object in one data version, rows in order of key.
+
+    `texts` holds rows rendered as JSON, per selection: row -> text. `crossings` holds, for a
+    relation, the code of each row's link in the other table.
+    """
 
     count: int
     keys: Any  # pyarrow.Array
-    columns: dict[Any, Any] = field(default_factory=dict)
-    codes: dict[Any, Coded] = field(default_factory=dict)
-    indexes: dict[Any, LinkIndex] = field(default_factory=dict)
-    orders: dict[Any, Positions] = field(default_factory=dict)
-    visible: dict[Any, Mask] = field(default_factory=dict)
-    masks: OrderedDict[Any, Mask] = field(default_factory=OrderedDict)
+    columns: Store[Any] = field(default_factory=lambda: Store(512))
+    codes: Store[Coded] = field(default_factory=lambda: Store(128))
+    indexes: Store[LinkIndex] = field(default_factory=lambda: Store(32))
+    orders: Store[Positions] = field(default_factory=lambda: Store(32))
+    visible: Store[Mask] = field(default_factory=lambda: Store(256))
+    crossings: Store[Codes] = field(default_factory=lambda: Store(32))
+    texts: Store[dict[int, bytes]] = field(default_factory=lambda: Store(64))
+    texts_bytes: int = 0
+    serial: int = field(default_factory=lambda: next(_serials))
 
     @property
     def nbytes(self) -> int:
-        held = [self.keys, *self.columns.values(), *self.codes.values(), *self.indexes.values()]
-        held += [*self.orders.values(), *self.visible.values(), *self.masks.values()]
-        return sum(int(each.nbytes) for each in held)
+        """Return the memory held."""
+        stores: tuple[Store[Any], ...] = (self.columns, self.codes, self.indexes, self.orders)
+        stores += (self.visible, self.crossings)
+        held = [self.keys, *(each for store in stores for each in store.values())]
+        return sum(int(each.nbytes) for each in held) + self.texts_bytes
 
 
 class ResidentTables:
@@ -82,14 +140,22 @@ class ResidentTables:
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
-        self._tables: OrderedDict[Any, _Table] = OrderedDict()
+        self._tables: OrderedDict[Any, Table] = OrderedDict()
         self._building = threading.Lock()
+        self._texts_uncounted_bytes = 0
 
-    def reader(self, context: GraphContext, fetch: Fetch, versions: Versions) -> ResidentReader:
-        """Return what one request reads through."""
-        return ResidentReader(self, context, fetch, versions)
+    def reader(
+        self,
+        context: GraphContext,
+        fetch: Fetch,
+        versions: Versions,
+        *,
+        require_thread: Callable[[], None] | None = None,
+    ) -> ResidentReader:
+        """Return what one request reads through; `require_thread` raises on the event loop."""
+        return ResidentReader(self, context, fetch, versions, require_thread or (lambda: None))
 
-    def table(self, slot: Any, build: Callable[[], _Table]) -> _Table:
+    def table(self, slot: Any, build: Callable[[], Table]) -> Table:
         """Return the table of `slot`, built when absent."""
         with self._building:
             table = self._tables.get(slot)
@@ -104,209 +170,181 @@ class ResidentTables:
     def trim(self) -> None:
         """Give up the least used tables until the budget is kept."""
         with self._building:
+            self._texts_uncounted_bytes = 0
             held = sum(table.nbytes for table in self._tables.values())
             while held > self._budget_bytes and len(self._tables) > 1:
                 _, dropped = self._tables.popitem(last=False)
                 held -= dropped.nbytes
+            for table in self._tables.values():  # the last one: its texts are what may go
+                if held > self._budget_bytes:
+                    held -= table.texts_bytes
+                    table.texts.clear()
+                    table.texts_bytes = 0
+
+    def wrote(self, table: Table, size: int, number: int) -> None:
+        """Count `number` texts of together `size` bytes that were added to a table."""
+        added = size + number * _TEXT_OVERHEAD_BYTES
+        table.texts_bytes += added
+        self._texts_uncounted_bytes += added
+        if self._texts_uncounted_bytes > _TEXTS_UNCOUNTED_MAX_BYTES:
+            self.trim()
+
+    def forget(self, tenant: str) -> None:
+        """Give up a tenant's columns."""
+        with self._building:
+            for slot in [each for each in self._tables if each[0] == tenant]:
+                del self._tables[slot]
 
 
 class ResidentReader:
-    """Answers the simple pages of one request."""
+    """Finds the records of one request's simple lists."""
 
     def __init__(
-        self, tables: ResidentTables, context: GraphContext, fetch: Fetch, versions: Versions
+        self,
+        tables: ResidentTables,
+        context: GraphContext,
+        fetch: Fetch,
+        versions: Versions,
+        require_thread: Callable[[], None],
     ) -> None:
-        self._tables = tables
-        self._context = context
-        self._fetch = fetch
-        self._versions = versions
+        self.tables = tables
+        self.context = context
+        self.fetch = fetch
+        self.versions = versions
+        self.require_thread = require_thread
+        self._views: dict[str, View] = {}
 
-    def page(self, statement: Statement, keys: Sequence[str] | None) -> Rows | None:
-        """Return the rows of a page for the parents `keys`, None when DuckDB has to answer."""
-        outline = statement.outline
-        if outline is None or outline.is_complex or statement.scan.denied is not None:
-            return None
-        if set(statement.columns.named) - {PARENT} - set(statement.columns.origins):
-            return None
-        try:
-            view = _View(self, statement.scan.object)
-            return view.page(statement, outline, keys)
-        except (_Unfit, pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return None
-
-    def totals(self, statement: AggregateStatement, keys: Sequence[str] | None) -> Rows | None:
-        """Return the counts of an aggregate that counts only, None when DuckDB has to answer."""
-        outline = statement.outline
-        if outline is None or outline.is_complex or statement.scan.denied is not None:
-            return None
-        counts = [name for name, each in statement.columns.named.items() if name != PARENT]
-        if any(statement.columns.named[name] != Call("count", ()) for name in counts):
-            return None
-        try:
-            view = _View(self, statement.scan.object)
-            return view.counts(counts, outline, keys)
-        except (_Unfit, pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return None
+    def view(self, found: GraphObject) -> View:
+        """Return an object as the principal may see it; raises UnfitError."""
+        view = self._views.get(found.type_name)
+        if view is None:
+            view = self._views[found.type_name] = View(self, found)
+        return view
 
 
-class _View:
+class View:
     """One graph object as one principal may see it."""
 
     def __init__(self, reader: ResidentReader, found: GraphObject) -> None:
         self._reader = reader
-        self._context = reader._context
+        self._context = reader.context
         self._object = found
-        if found.where:
-            raise _Unfit  # membership may depend on the moment
-        self._free = _unrestricted(self._context, found)
-        base = (found.connection, found.source.name)
+        self._signatures: dict[str, Any] = {}
+        if not is_timeless(found.where):
+            raise UnfitError
         slot = (
             self._context.tenant,
             found.type_name,
             self._context.graph.version,
-            reader._versions.get(base),
+            reader.versions.get((found.connection, found.source.name)),
+            self._connection_versions if found.where else (),
         )
-        self._table = reader._tables.table(slot, self._build)
+        self.table = reader.tables.table(slot, self._build)
 
-    def page(
-        self, statement: Statement, outline: Outline, keys: Sequence[str] | None
-    ) -> Rows | None:
-        self._load(
-            [*statement.columns.origins.values(), *((name, "raw") for name in _coded(outline))]
-        )
-        mask = self._mask(outline)
-        if keys is None:
-            order = self._order(outline.order)
-            chosen = order[mask[order]][: statement.limit]
-            parents: list[str] = []
-        else:
-            chosen, parents = self._related(outline, keys, mask, statement.limit)
-        picked = pa.array(chosen)
-        columns: dict[str, list[Any]] = {
-            name: self._column(*origin).take(picked).to_pylist()
-            for name, origin in statement.columns.origins.items()
-        }
-        if keys is not None:
-            columns[PARENT] = parents
-        return Rows(columns, len(chosen))
-
-    def counts(
-        self, names: Sequence[str], outline: Outline, keys: Sequence[str] | None
-    ) -> Rows | None:
-        self._load([(name, "raw") for name in _coded(outline)])
-        mask = self._mask(outline)
-        if keys is None:
-            return Rows({name: [int(mask.sum())] for name in names}, 1)
-        held = replace(outline, order=())
-        _, parents = self._related(held, keys, mask, None)
-        counted: dict[str, int] = {}
-        for parent in parents:
-            counted[parent] = counted.get(parent, 0) + 1
-        columns: dict[str, list[Any]] = {name: list(counted.values()) for name in names}
-        columns[PARENT] = list(counted)
-        return Rows(columns, len(counted))
-
-    def _related(
-        self, outline: Outline, keys: Sequence[str], mask: Mask, limit: int | None
-    ) -> tuple[Positions, list[str]]:
-        assert outline.link is not None
-        self._load([(outline.link, "link")])
-        link = self._codes(outline.link, "link")
-        index = self._index(outline.link, link, outline.order)
-        groups, parents = [], []
-        for key, code in zip(keys, link.codes_of(keys), strict=True):
-            if code < 0:
-                continue
-            rows = index.group(code)
-            rows = rows[mask[rows]][:limit]
-            if len(rows):
-                groups.append(rows)
-                parents += [key] * len(rows)
-        return (np.concatenate(groups) if groups else np.empty(0, np.int64)), parents
-
-    def _mask(self, outline: Outline) -> Mask:
-        mask = self._visible()
-        for name, operator, value in outline.filters:
-            mask = mask & self._compared(name, operator, self._operand(name, operator, value))
-        return mask
-
-    def _compared(self, name: str, operator: str, operand: Any) -> Mask:
-        kept = tuple(operand) if isinstance(operand, list) else operand
-        slot = (name, operator, kept, self._signature(name))
-        found = self._table.masks.get(slot)
-        if found is None:
-            found = compared(self._codes(name, "raw"), operator, operand)
-            if found is None:
-                raise _Unfit
-            self._table.masks[slot] = found
-            if len(self._table.masks) > _MASKS_MAX:
-                self._table.masks.popitem(last=False)
-        return found
-
-    def _operand(self, name: str, operator: str, value: Any) -> Any:
-        scalar = self._object.fields[name].scalar
-        if operator == "isNull":
-            return value
-        if operator in ("in", "notIn"):
-            return [_native(each, scalar, self._context.now) for each in value]
-        return _native(value, scalar, self._context.now)
-
-    def _visible(self) -> Mask:
+    @cached_property
+    def visible(self) -> Mask | None:
+        """Return which rows the principal sees, None for all."""
         access = self._context.decisions.object(self._object.connection, self._object.source.name)
         rule = access.rows
+        if isinstance(rule, Everything) and not self._object.where:
+            return None
         depends = frozenset(
-            (name, self._reader._versions.get((self._object.connection, name)))
-            for name in _objects_of(rule)
+            (name, self._reader.versions.get((self._object.connection, name)))
+            for name in objects_of(rule)
         )
-        slot = (rule, depends)
-        mask = self._table.visible.get(slot)
+        slot = (rule, depends, self._connection_versions if self._object.where else ())
+        mask = self.table.visible.get(slot)
         if mask is None:
-            mask = np.ones(self._table.count, np.bool_)
-            if not isinstance(rule, Everything):
-                context = replace(self._context, notes={}, objects_read=set())
-                scan = Scan(context, self._object, Aliases())
-                keys = self._rows(scan, [("k", scan.key(self._object.key))]).column("k")
-                seen = pc.is_in(self._table.keys, value_set=keys.combine_chunks())
-                mask = seen.to_numpy(zero_copy_only=False)
-            self._table.visible[slot] = mask
+            self._heavy()
+            context = replace(self._context, notes={}, objects_read=set())
+            scan = Scan(context, self._object, Aliases())
+            keys = self._rows(scan, [("k", scan.key(self._object.key))]).column("k")
+            if context.notes:
+                raise UnfitError  # what decides membership may not be known: DuckDB's path says so
+            seen = pc.is_in(self.table.keys, value_set=keys.combine_chunks())
+            mask = self.table.visible.put(slot, seen.to_numpy(zero_copy_only=False))
         return mask
 
-    def _order(self, sort: SortSpec) -> Positions:
+    def comparison(self, name: str, operator: str, value: Any) -> Comparison:
+        """Return `field operator value`; raises ConditionError or UnfitError."""
+        coded = self.codes(name, "raw")
+        try:
+            found = Comparison.of(coded, operator, self._operand(name, operator, value))
+        except (pa.ArrowException, TypeError, OverflowError) as error:
+            raise UnfitError from error
+        if found is None:
+            raise UnfitError
+        return found
+
+    def order(self, sort: SortSpec) -> Positions:
+        """Return all rows in an order."""
         slot = (sort, *(self._signature(name) for name, _ in sort))
-        if slot not in self._table.orders:
-            self._table.orders[slot] = in_order(self._ranks(sort), self._table.count)
-        return self._table.orders[slot]
+        found = self.table.orders.get(slot)
+        if found is None:
+            ranks = self._ranks(sort)
+            self._heavy()
+            found = self.table.orders.put(slot, in_order(ranks, self.table.count))
+        return found
 
-    def _index(self, name: str, link: Coded, sort: SortSpec) -> LinkIndex:
+    def index(self, name: str, form: str, sort: SortSpec) -> LinkIndex:
+        """Return the rows by a field's value, in an order within each value."""
         named = (name, *(each for each, _ in sort))
-        slot = (name, sort, *(self._signature(each) for each in named))
-        if slot not in self._table.indexes:
-            self._table.indexes[slot] = LinkIndex.of(link, self._ranks(sort))
-        return self._table.indexes[slot]
+        slot = (name, form, sort, *(self._signature(each) for each in named))
+        found = self.table.indexes.get(slot)
+        if found is None:
+            link, ranks = self.codes(name, form), self._ranks(sort)
+            self._heavy()
+            found = self.table.indexes.put(slot, LinkIndex.of(link, ranks))
+        return found
 
-    def _ranks(self, sort: SortSpec) -> list[Any]:
-        return [
-            self._codes(name, "raw").ranks(
-                descending=direction.startswith("DESC"),
-                nulls_first=direction.endswith("NULLS_FIRST"),
-            )
-            for name, direction in sort
-        ]
+    def crossing(self, name: str, form: str, other: View, link: str) -> Codes:
+        """Return, for each row, the code that its field `name` has in the other's field `link`."""
+        theirs = other.codes(link, "link")
+        versions = self._signature(name), other.table.serial, other._signature(link)
+        slot = (name, form, other._object.type_name, link, *versions)
+        found = self.table.crossings.get(slot)
+        if found is None:
+            column = self.column(name, form)
+            self._heavy()
+            found = self.table.crossings.put(slot, theirs.codes_in(column))
+        return found
 
-    def _codes(self, name: str, form: str) -> Coded:
+    def codes(self, name: str, form: str) -> Coded:
+        """Return a field's codes."""
         slot = (name, form, self._signature(name))
-        if slot not in self._table.codes:
-            self._table.codes[slot] = Coded.of(self._column(name, form))
-        return self._table.codes[slot]
+        found = self.table.codes.get(slot)
+        if found is None:
+            column = self.column(name, form)
+            self._heavy()
+            found = self.table.codes.put(slot, Coded.of(column))
+        return found
 
-    def _column(self, name: str, form: str) -> Any:
-        return self._table.columns[name, form, self._signature(name)]
+    def column(self, name: str, form: str) -> Any:
+        """Return a field's values in a form: "raw", "answer", "link" or "text"."""
+        slot = (name, form, self._signature(name))
+        found = self.table.columns.get(slot)
+        if found is None:
+            self.load([(name, form)])
+            found = self.table.columns.get(slot)
+            if found is None:
+                raise UnfitError
+        return found
 
-    def _load(self, wanted: Sequence[tuple[str, str]]) -> None:
+    def texts(self, entries: Hashable, names: Sequence[str]) -> dict[int, bytes]:
+        """Return the rows rendered so far of one selection, which reads the fields `names`."""
+        slot = (entries, *(self._signature(name) for name in names))
+        found = self.table.texts.get(slot)
+        return found if found is not None else self.table.texts.put(slot, {})
+
+    def wrote(self, texts: Sequence[bytes]) -> None:
+        """Count texts that were added."""
+        self._reader.tables.wrote(self.table, sum(map(len, texts)), len(texts))
+
+    def load(self, wanted: Sequence[tuple[str, str]]) -> None:
         """Compute the columns that are not there yet, in one statement per kind of rights."""
         missing: dict[bool, list[tuple[str, str]]] = {}
         for name, form in dict.fromkeys(wanted):
-            if (name, form, self._signature(name)) not in self._table.columns:
+            if self.table.columns.get((name, form, self._signature(name))) is None:
                 missing.setdefault(bool(self._signature(name)), []).append((name, form))
         for is_personal, columns in missing.items():
             context = self._personal() if is_personal else self._free
@@ -316,41 +354,72 @@ class _View:
                 for number, (name, form) in enumerate(columns)
             ]
             table = self._rows(scan, selected)
-            if table.num_rows != self._table.count:
-                raise _Unfit
+            if table.num_rows != self.table.count:
+                raise UnfitError
             for number, (name, form) in enumerate(columns):
                 column = table.column(f"c{number}").combine_chunks()
-                self._table.columns[name, form, self._signature(name)] = column
-            self._reader._tables.trim()
+                self.table.columns.put((name, form, self._signature(name)), column)
+            self._reader.tables.trim()
 
-    def _build(self) -> _Table:
+    def _heavy(self) -> None:
+        if self.table.count > _SMALL:
+            self._reader.require_thread()
+
+    def _operand(self, name: str, operator: str, value: Any) -> Any:
+        scalar = self._object.fields[name].scalar
+        if operator == "isNull":
+            return value
+        if operator in ("in", "notIn"):
+            return [_native(each, scalar, self._context.now) for each in value]
+        return _native(value, scalar, self._context.now)
+
+    def _ranks(self, sort: SortSpec) -> list[Codes]:
+        return [
+            self.codes(name, "raw").ranks(
+                descending=direction.startswith("DESC"),
+                nulls_first=direction.endswith("NULLS_FIRST"),
+            )
+            for name, direction in sort
+        ]
+
+    def _build(self) -> Table:
         scan = Scan(self._free, self._object, Aliases())
         keys = self._rows(scan, [("k", scan.key(self._object.key))]).column("k").combine_chunks()
         if keys.null_count or len(keys.unique()) != len(keys):
-            raise _Unfit  # without distinct keys columns cannot be lined up
-        return _Table(len(keys), keys)
+            raise UnfitError  # without distinct keys columns cannot be lined up
+        return Table(len(keys), keys)
 
     def _rows(self, scan: Scan, columns: Sequence[tuple[str, Any]]) -> Any:
         key = scan.key(self._object.key)
         select = scan.select(tuple(columns), []).but(order_by=(Order(key),))
-        return self._reader._fetch(*render(select))
+        return self._reader.fetch(*render(select))
 
     def _signature(self, name: str) -> Any:
         """Return what else than the object's own data a field's values depend on."""
+        found = self._signatures.get(name)
+        if found is None:
+            found = self._signatures[name] = self._signed(name)
+        return found
+
+    def _signed(self, name: str) -> Any:
         declared = self._object.fields[name]
-        _check_time(declared)
+        if not is_timeless_field(declared):
+            raise UnfitError
         steps = [path_steps(self._object.source, path) for path in source_paths(declared.mapping)]
         if all(len(each) == 1 for each in steps):
             return ()
-        versions = tuple(
-            version
-            for (owner, _), version in sorted(self._reader._versions.items())
-            if owner == self._object.connection
-        )
         joined = list(self._joined(steps))
         if all(isinstance(access.rows, Everything) and access.readable for access in joined):
-            return versions  # the same for everybody
-        return (self._context.decisions.fingerprint, versions)
+            return self._connection_versions  # the same for everybody
+        return (self._context.decisions.fingerprint, self._connection_versions)
+
+    @cached_property
+    def _connection_versions(self) -> tuple[int, ...]:
+        return tuple(
+            version
+            for (owner, _), version in sorted(self._reader.versions.items())
+            if owner == self._object.connection
+        )
 
     def _joined(self, paths: Sequence[Sequence[str]]) -> Iterator[ObjectAccess]:
         catalog = self._context.graph.catalogs[self._object.connection]
@@ -362,6 +431,13 @@ class _View:
                 owner = next(catalog.by_name[t] for t in reference.targets if t in catalog.by_name)
                 yield self._context.decisions.object(self._object.connection, owner.name)
 
+    @cached_property
+    def _free(self) -> GraphContext:
+        """Return a context with everything of the connection."""
+        catalog = self._context.graph.catalogs[self._object.connection]
+        objects = {each.name: _everything() for each in catalog.objects}
+        return _with(self._context, {self._object.connection: SourceAccess("*", "", objects)})
+
     def _personal(self) -> GraphContext:
         """Return a context with all rows of this object, but the principal's of all others."""
         decisions = self._context.decisions
@@ -372,6 +448,35 @@ class _View:
             self._context,
             {**decisions.sources, connection: SourceAccess(source.user_key, "", objects)},
         )
+
+
+def matching(
+    comparisons: Sequence[Comparison], visible: Mask | None
+) -> Callable[[Positions], Mask]:
+    """Return which rows satisfy every comparison and are visible."""
+
+    def matches(rows: Positions) -> Mask:
+        held = np.ones(len(rows), np.bool_) if visible is None else visible[rows]
+        for each in comparisons:
+            held &= each.holds(rows)
+        return held
+
+    return matches
+
+
+def objects_of(rule: RowRule) -> Iterator[str]:
+    """Yield the objects of the same connection whose records a row rule looks at."""
+    match rule:
+        case AnyOf(rules) | AllOf(rules):
+            for each in rules:
+                yield from objects_of(each)
+        case Listed():
+            yield rule.object
+        case Via(_, target, inner) | ViaChild(target, _, inner):
+            yield target
+            yield from objects_of(inner)
+        case _:
+            return
 
 
 def _formed(scan: Scan, name: str, form: str) -> Any:
@@ -386,10 +491,6 @@ def _formed(scan: Scan, name: str, form: str) -> Any:
             return value if COLUMN_TYPES[scalar] == "VARCHAR" else Call("text", (value,))
         case _:
             return scan.field(name)
-
-
-def _coded(outline: Outline) -> list[str]:
-    return [name for name, _, _ in outline.filters] + [name for name, _ in outline.order]
 
 
 def _native(value: Any, scalar: ScalarName, now: datetime) -> Any:
@@ -407,43 +508,11 @@ def _native(value: Any, scalar: ScalarName, now: datetime) -> Any:
             case _:
                 return text
     except (ValueError, InvalidOperation) as error:
-        raise _Unfit from error
-
-
-def _check_time(declared: GraphField) -> None:
-    """Raise _Unfit for a field whose value changes with the clock."""
-    if declared.scalar in _UNSORTED and not isinstance(declared.mapping, When):
-        return
-    if isinstance(declared.mapping, When):
-        for operators in declared.mapping.when.values():
-            for value in operators.values():
-                several = value if isinstance(value, list | tuple) else [value]
-                if any(isinstance(each, str) and is_relative(each) for each in several):
-                    raise _Unfit
-
-
-def _objects_of(rule: RowRule) -> Iterator[str]:
-    match rule:
-        case AnyOf(rules) | AllOf(rules):
-            for each in rules:
-                yield from _objects_of(each)
-        case Listed():
-            yield rule.object
-        case Via(_, target, inner) | ViaChild(target, _, inner):
-            yield target
-            yield from _objects_of(inner)
-        case _:
-            return
+        raise UnfitError from error
 
 
 def _everything() -> ObjectAccess:
     return ObjectAccess(readable=True, reason="", rows=Everything())
-
-
-def _unrestricted(context: GraphContext, found: GraphObject) -> GraphContext:
-    catalog = context.graph.catalogs[found.connection]
-    objects = {each.name: _everything() for each in catalog.objects}
-    return _with(context, {found.connection: SourceAccess("*", "", objects)})
 
 
 def _with(context: GraphContext, sources: Mapping[str, SourceAccess]) -> GraphContext:

@@ -1,0 +1,294 @@
+"""Levels: the skeleton of a plan that columns in memory can answer, free of one request's parts.
+
+Takes planned lists and records; resident_json answers them, and compiled keeps them to be asked
+again with other values of the same variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from graphql import VariableNode
+
+from firnline.access.principal import Principal
+from firnline.cache.query import Call
+from firnline.graph.narrowing import Narrowing
+from firnline.graph.plan import (
+    Child,
+    Fork,
+    Leaf,
+    ListPlan,
+    Part,
+    RecordPlan,
+    RecordSelection,
+    page_binding,
+)
+from firnline.graph.shape import GraphObject
+from firnline.graph.statements import PARENT, Columns, Outline
+
+Values = Mapping[str, Any]  # of variables
+Origin = tuple[str, str]  # (field, form)
+SortSpec = tuple[tuple[str, str], ...]  # (field, direction)
+_COUNT = Call("count", ())
+_KINDS = frozenset({"nodes", "edges", "pageInfo", "totalCount", "__typename"})
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One comparison of a field; `variable` stands for the value when it is asked again."""
+
+    field: str
+    operator: str
+    value: Any
+    variable: VariableNode | None = None
+
+    def of(self, values: Values | None) -> Any:
+        """Return what the field is compared with."""
+        if values is None or self.variable is None:
+            return self.value
+        return values[self.variable.name.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One response key of a run: read from a column, else `constant` for every record."""
+
+    key: str
+    origin: Origin | None
+    constant: str | None = None
+    is_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Values that follow each other in a record."""
+
+    values: tuple[Value, ...]
+    names: tuple[str, ...]  # of the fields read
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A related record or list, found by the parent's link in column `local`.
+
+    Neither `one` nor `many`: `entry` has to be asked of DuckDB.
+    """
+
+    prefix: bytes
+    local: Origin | None
+    entry: Child | Fork
+    one: RecordLevel | None = None
+    many: Level | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is asked of each record, in response order."""
+
+    members: tuple[Run | Related, ...]
+
+    @property
+    def related(self) -> list[Related]:
+        """Return the relations asked for."""
+        return [member for member in self.members if isinstance(member, Related)]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLevel:
+    """At most one record of an object per key; `object` None: nothing to see."""
+
+    object: GraphObject | None
+    record: Record
+    link: str | None
+    filters: tuple[Operand, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LevelPart:
+    """One response key of a connection."""
+
+    prefix: bytes
+    kind: str
+    record: Record | None = None
+    names: tuple[tuple[str, str], ...] = ()  # response key, field
+    nodes: tuple[tuple[str, Record], ...] = ()  # of edges, by response key
+    type_name: str = ""
+
+    @property
+    def records(self) -> list[Record]:
+        """Return what is asked of each record, once per place where records stand."""
+        own = [self.record] if self.record else []
+        return own + [record for _, record in self.nodes]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A list, of the root or per parent; `object` None: nothing to see."""
+
+    object: GraphObject | None
+    parts: tuple[LevelPart, ...]
+    filters: tuple[Operand, ...] = ()
+    order: SortSpec = ()
+    first: int = 0
+    link: str | None = None
+    cursor: tuple[Origin, ...] = ()
+    way: str = ""
+    narrowing: Narrowing | None = None
+
+    @property
+    def wants_rows(self) -> bool:
+        """Say whether more than a count is asked for."""
+        return any(part.kind in ("nodes", "edges", "pageInfo") for part in self.parts)
+
+    def binding(self, principal: Principal, values: Values | None) -> bytes:
+        """Return what cursors of this list belong to."""
+        assert self.narrowing is not None and self.object is not None
+        where: dict[str, Any] = {name: dict(each) for name, each in self.narrowing.where.items()}
+        for operand in self.filters:
+            where[operand.field][operand.operator] = operand.of(values)
+        narrowing = replace(self.narrowing, where=where)
+        return page_binding(principal, self.object.type_name, self.way, narrowing)
+
+
+def level_of(plan: ListPlan) -> Level | None:
+    """Return the level of a planned list, None when DuckDB has to answer it."""
+    if any(part.kind not in _KINDS for part in plan.parts):
+        return None
+    statements = [each for each in (plan.page, plan.totals) if each is not None]
+    origins = plan.page.columns.origins if plan.page is not None else {}
+    parts = tuple(_part(part, origins) for part in plan.parts)
+    if not statements or any(each.scan.denied is not None for each in statements):
+        return Level(None, parts)
+    if plan.page is not None and not _is_plain(plan.page.outline, plan.page.columns):
+        return None
+    if plan.totals is not None and not _counts_only(plan.totals.outline, plan.totals.columns):
+        return None
+    outline = statements[0].outline
+    assert outline is not None
+    return Level(
+        object=statements[0].scan.object,
+        parts=parts,
+        filters=_filters(outline),
+        order=outline.order,
+        first=plan.first,
+        link=outline.link,
+        cursor=tuple(origins[name] for name in plan.cursor_columns),
+        way=plan.way,
+        narrowing=plan.narrowing,
+    )
+
+
+def record_level_of(plan: RecordPlan) -> RecordLevel | None:
+    """Return the level of a planned record, None when DuckDB has to answer it."""
+    statement = plan.statement
+    record = _record(plan.selection, statement.columns.origins)
+    if statement.scan.denied is not None:
+        return RecordLevel(None, record, None)
+    outline = statement.outline
+    if not _is_plain(outline, statement.columns):
+        return None
+    assert outline is not None
+    return RecordLevel(statement.scan.object, record, outline.link, _filters(outline))
+
+
+def operands_in(level: Level | RecordLevel) -> Iterator[Operand]:
+    """Yield the operands of a level and of all levels below."""
+    yield from level.filters
+    records = (
+        [level.record]
+        if isinstance(level, RecordLevel)
+        else [record for part in level.parts for record in part.records]
+    )
+    for record in records:
+        for related in record.related:
+            below = related.one or related.many
+            if below is not None:
+                yield from operands_in(below)
+
+
+def is_whole(level: Level | RecordLevel) -> bool:
+    """Say whether nothing below a level needs DuckDB."""
+    records = (
+        [level.record]
+        if isinstance(level, RecordLevel)
+        else [record for part in level.parts for record in part.records]
+    )
+    return all(_is_answered(related) for record in records for related in record.related)
+
+
+def _is_answered(related: Related) -> bool:
+    below = related.one or related.many
+    if below is None:
+        return isinstance(related.entry, Child) and related.local is None and not related.entry.many
+    return is_whole(below)
+
+
+def _is_plain(outline: Outline | None, columns: Columns) -> bool:
+    if outline is None or outline.is_complex:
+        return False
+    return not set(columns.named) - {PARENT} - set(columns.origins)
+
+
+def _counts_only(outline: Outline | None, columns: Columns) -> bool:
+    if outline is None or outline.is_complex:
+        return False
+    return all(each == _COUNT for name, each in columns.named.items() if name != PARENT)
+
+
+def _filters(outline: Outline) -> tuple[Operand, ...]:
+    return tuple(
+        Operand(name, operator, value, _operand_variable(outline, name, operator, value))
+        for name, operator, value in outline.filters
+    )
+
+
+def _operand_variable(
+    outline: Outline, name: str, operator: str, value: Any
+) -> VariableNode | None:
+    return outline.operands.get((name, operator)) if value is not None else None
+
+
+def _record(selection: RecordSelection, origins: Mapping[str, Origin]) -> Record:
+    members: list[Run | Related] = []
+    run: list[Value] = []
+    for entry in selection.entries:
+        if isinstance(entry, Leaf):
+            origin = None if entry.column is None else origins.get(entry.column)
+            run.append(Value(entry.key, origin, entry.constant, entry.is_json))
+            continue
+        if run:
+            members.append(_run(run))
+            run = []
+        members.append(_related(entry, origins))
+    if run:
+        members.append(_run(run))
+    return Record(tuple(members))
+
+
+def _run(values: list[Value]) -> Run:
+    names = dict.fromkeys(value.origin[0] for value in values if value.origin is not None)
+    return Run(tuple(values), tuple(names))
+
+
+def _related(entry: Child | Fork, origins: Mapping[str, Origin]) -> Related:
+    local = None if entry.local is None else origins.get(entry.local)
+    prefix = orjson.dumps(entry.key) + b":"
+    if isinstance(entry, Fork):
+        return Related(prefix, local, entry)
+    one = None if entry.one is None else record_level_of(entry.one)
+    many = None if entry.many is None else level_of(entry.many)
+    return Related(prefix, local, entry, one, many)
+
+
+def _part(part: Part, origins: Mapping[str, Origin]) -> LevelPart:
+    return LevelPart(
+        prefix=orjson.dumps(part.key) + b":",
+        kind=part.kind,
+        record=None if part.selection is None else _record(part.selection, origins),
+        names=tuple(part.names.items()),
+        nodes=tuple((key, _record(selection, origins)) for key, selection in part.node_keys),
+        type_name=part.type_name,
+    )

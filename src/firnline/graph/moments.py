@@ -1,0 +1,68 @@
+"""What an answer depends on the clock for: relative times in filters, mappings and variables.
+
+Takes parts of the spec, a document or its variables; columns and answers that are kept ask whether
+they stay true while nothing but time goes by. Told by looks: a text that could be a relative time
+counts as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from graphql import DocumentNode, StringValueNode, Visitor, visit
+
+from firnline.catalog.relative_time import is_relative
+from firnline.graph.shape import GraphField, GraphObject, TenantGraph
+from firnline.spec.model import When
+
+_FORM_LENGTH_MAX = 32
+
+
+def is_timeless(value: Any) -> bool:
+    """Say whether no text within `value`, as JSON gives it, could be a relative time."""
+    match value:
+        case str():
+            return len(value) > _FORM_LENGTH_MAX or not is_relative(value)
+        case Mapping():
+            return all(map(is_timeless, value.values()))
+        case list() | tuple():
+            return all(map(is_timeless, value))
+        case _:
+            return True
+
+
+def is_timeless_field(field: GraphField) -> bool:
+    """Say whether a field's values stay the same until its record changes."""
+    return not isinstance(field.mapping, When) or is_timeless(field.mapping.when)
+
+
+def is_timeless_object(found: GraphObject) -> bool:
+    """Say whether a record of the object stays one, with all its values."""
+    return is_timeless(found.where) and all(map(is_timeless_field, found.fields.values()))
+
+
+def clocked_objects(graph: TenantGraph) -> frozenset[str]:
+    """Return the types whose records change with the clock alone."""
+    return frozenset(name for name, found in graph.objects.items() if not is_timeless_object(found))
+
+
+def is_timeless_document(document: DocumentNode) -> bool:
+    """Say whether no literal of the document could be a relative time."""
+    seen = _Literals()
+    visit(document, seen)
+    return is_timeless(seen.texts)
+
+
+class _Literals(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
+        self.texts.append(node.value)
+
+
+def depends_on(objects: Iterable[str], clocked: frozenset[str]) -> bool:
+    """Say whether any of the types changes with the clock."""
+    return not clocked.isdisjoint(objects)
