@@ -49,7 +49,7 @@ _PATTERNS = st.sampled_from(
     )
 )
 _STAMPS = ("2026-11-22T12:00:00Z", "2026-11-20T11:59:59.999998Z", "2026-11-21T13:00:00+01:00")
-_OPERANDS: Mapping[str, Any] = {
+OPERANDS: Mapping[str, Any] = {
     "id": ("a1", "a2", "a7", "d03", "t04", "x"),
     "string": _WORDS,
     "int": (-1, 0, 2, 3, 5),
@@ -69,7 +69,7 @@ _TEXT = (
     *("contains", "icontains", "startsWith", "endsWith", "ieq", "iin", "istartsWith", "iendsWith"),
     *("like", "ilike"),
 )
-_AGGREGATES = {
+AGGREGATES = {
     "sum": ("int", "long", "decimal", "float"),
     "avg": ("int", "long", "decimal", "float"),
     "min": ("int", "long", "decimal", "float", "date", "timestamp", "string"),
@@ -93,7 +93,7 @@ def _aggregate_type(function: str, type_: str) -> str:
 @st.composite
 def operators(draw: Any, type_: str, words: Sequence[Any] = ()) -> dict[str, Any]:
     """Draw one or two operators of a type."""
-    operands = st.sampled_from(words or _OPERANDS.get(type_, _WORDS))
+    operands = st.sampled_from(words or OPERANDS.get(type_, _WORDS))
     found: dict[str, Any] = {}
     for _ in range(draw(st.sampled_from((1, 1, 1, 2)))):
         if type_ == "strings":
@@ -141,7 +141,7 @@ def list_wheres(draw: Any, kind: str, depth: int) -> dict[str, Any]:
     """Draw a filter on a to-many relation."""
     if draw(st.booleans()):
         return {draw(st.sampled_from(("some", "none", "every"))): draw(wheres(kind, depth))}
-    function = draw(st.sampled_from(("count", "count", *_AGGREGATES)))
+    function = draw(st.sampled_from(("count", "count", *AGGREGATES)))
     found: dict[str, Any] = {}
     if draw(st.booleans()):
         found["where"] = draw(wheres(kind, depth))
@@ -159,7 +159,7 @@ def _operands(kind: str, function: str) -> list[str]:
     return [
         name
         for name, each in KINDS[kind].fields.items()
-        if each[0] in _AGGREGATES[function] and name not in words
+        if each[0] in AGGREGATES[function] and name not in words
     ]
 
 
@@ -181,7 +181,7 @@ def asks(draw: Any, kinds: Sequence[str] = tuple(KINDS), depth: int = 2) -> Ask:
                 )
             )
             for function in draw(
-                st.lists(st.sampled_from(list(_AGGREGATES)), max_size=2, unique=True)
+                st.lists(st.sampled_from(list(AGGREGATES)), max_size=2, unique=True)
             )
         }
     return Ask(
