@@ -22,9 +22,10 @@ _RUN = "bench"
 _TOKEN_S = 24 * 3600
 
 
-def environment(home: Path) -> dict[str, str]:
-    """Return the environment in which `firnline serve` answers from `home`."""
+def environment(home: Path, *, response_cache_mb: int = 0) -> dict[str, str]:
+    """Return the environment in which `firnline serve` answers from `home`; 0 is no cache."""
     return os.environ | {
+        "FIRNLINE_RESPONSE_CACHE_MB": str(response_cache_mb),
         "FIRNLINE_HOME": str(home),
         "FIRNLINE_CONNECTORS": str(HERE / "connectors"),
         "FIRNLINE_DEVELOPMENT": "false",

@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 NODE_PACKAGES = {
@@ -17,6 +19,7 @@ NODE_PACKAGES = {
     "postgraphile": ("node@22", "postgraphile@5"),
 }
 _INSTALL_MAX_S = 300
+_INSTALL_TRIES = 2
 
 
 def cache() -> Path:
@@ -36,20 +39,57 @@ def python_packages(name: str) -> Path:
     return target
 
 
+class PeerMissingError(RuntimeError):
+    """What a peer needs cannot be installed here; the message tells what npm said."""
+
+
 def node_packages(name: str) -> Path:
-    """Return the directory whose node_modules hold the packages of one peer."""
+    """Return the directory whose node_modules hold the packages of one peer.
+
+    Installs into a directory beside it and moves it into place in the end: an installation that
+    was broken off leaves nothing that looks whole. Other versions wanted make a new installation.
+    Raises PeerMissingError.
+    """
     target = cache() / "npm" / name
-    if not (target / "installed").exists():
-        target.mkdir(parents=True, exist_ok=True)
-        (target / "package.json").write_text('{"private": true, "type": "module"}\n')
-        subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *NODE_PACKAGES[name]],
-            cwd=target,
-            check=True,
-            timeout=_INSTALL_MAX_S,
-        )
-        (target / "installed").touch()
+    wanted = "\n".join(NODE_PACKAGES[name])
+    mark = target / "installed"
+    if mark.exists() and mark.read_text("utf-8") == wanted:
+        return target
+    if shutil.which("npm") is None:
+        raise PeerMissingError("npm is missing: install Node 20 or newer")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as name_of_draft:
+        draft = Path(name_of_draft) / name
+        draft.mkdir()
+        (draft / "package.json").write_text('{"private": true, "type": "module"}\n')
+        _npm_install(draft, NODE_PACKAGES[name])
+        (draft / "installed").write_text(wanted, "utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
     return target
+
+
+def _npm_install(folder: Path, packages: Sequence[str]) -> None:
+    """Install, once more after a failure: registries are slow at times."""
+    said = ""
+    for _ in range(_INSTALL_TRIES):
+        try:
+            done = subprocess.run(
+                ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *packages],
+                check=False,
+                cwd=folder,
+                env=os.environ | {"NODE_ENV": "development"},
+                capture_output=True,
+                text=True,
+                timeout=_INSTALL_MAX_S,
+            )
+        except subprocess.TimeoutExpired:
+            said = f"npm took longer than {_INSTALL_MAX_S} s"
+            continue
+        if not done.returncode:
+            return
+        said = done.stderr.strip()
+    raise PeerMissingError(f"npm install failed: {said[-500:]}")
 
 
 def wrk() -> str | None:

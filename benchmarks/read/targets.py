@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,20 @@ import orjson
 from benchmarks.read import firnline_home
 from benchmarks.read.cases import CASES, Case
 from benchmarks.read.dataset import ALL, REP
-from benchmarks.read.peers import node_packages
-from benchmarks.read.postgres import free_port
+from benchmarks.read.peers import PeerMissingError, node_packages
 from benchmarks.read.reference import comparable
+from benchmarks.read.servers import NotStartedError, Program, Servers
 
-_ROOT = Path(__file__).resolve().parents[2]
-_START_S = 60.0
-_STOP_S = 20.0
+OURS, OURS_ALL = "firnline", "firnline, all rows"
+STATIC, MERCURIUS, POSTGRAPHILE = "static answer", "mercurius + jit", "postgraphile"
+SQLITE, POSTGRES, DUCKDB = "sqlite, one SQL", "postgres, one SQL", "duckdb, one SQL"
+STRAWBERRY = "strawberry + loaders"
+CACHED, CACHED_ALL = "firnline, response cache", "firnline, response cache, all rows"
+_RESPONSE_CACHE_MB = 64
 _NODE = Path(__file__).with_name("node")
+_EVERYTHING = tuple(CASES)
+# To the person with a row filter, tickets and assets are as to everybody: one row is enough.
+_FILTERED = ("nested", "point", "question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +44,22 @@ class Target:
     email: str = ALL  # whose answer it gives
     token: str = ""
 
-    def template(self, case: Case) -> str:
-        """Return the body that the load script fills."""
+    def body(self, case: Case, variables: str) -> str:
+        """Return the request's body with `variables`, a JSON text or what becomes one."""
         if not self.form:
-            return f'{{"case":"{case.name}","variables":{case.template()}}}'
+            return f'{{"case":"{case.name}","variables":{variables}}}'
         query = orjson.dumps(getattr(case, self.form)).decode()
-        return f'{{"query":{query},"variables":{case.template()}}}'
+        return f'{{"query":{query},"variables":{variables}}}'
 
     def ask(self, case: Case, variables: Mapping[str, Any]) -> Any:
         """Return the answer's data in the comparable form."""
-        body: dict[str, Any] = {"variables": dict(variables)}
-        body |= {"query": getattr(case, self.form)} if self.form else {"case": case.name}
+        body = self.body(case, orjson.dumps(variables).decode()).encode()
         headers = {"content-type": "application/json"}
         if self.token:
             headers["authorization"] = f"Bearer {self.token}"
-        request = urllib.request.Request(self.url, orjson.dumps(body), headers)
+        request = urllib.request.Request(self.url, body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 answer = orjson.loads(response.read())
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{self.name}: {error.read()[:500]!r}") from None
@@ -65,122 +68,106 @@ class Target:
         return comparable(answer["data"])
 
 
-class Servers:
-    """Starts servers and stops every one of them in the end."""
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One server and the targets that it answers for; their addresses are given at its start."""
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
-        self._stack = ExitStack()
-        self.pids: dict[str, int] = {}
+    program: Program
+    targets: tuple[Target, ...]
 
-    def __enter__(self) -> Servers:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._stack.close()
-
-    def start(
-        self,
-        name: str,
-        command: Callable[[int], list[str]],
-        *,
-        cwd: Path = _ROOT,
-        environment: Mapping[str, str] | None = None,
-    ) -> str:
-        """Start a server at a free port and wait until it listens; return its address."""
-        port = free_port()
-        log = self._stack.enter_context((self._logs / f"{name.replace(' ', '-')}.log").open("wb"))
-        process = subprocess.Popen(
-            command(port), cwd=cwd, env=environment or os.environ, stdout=log, stderr=log
-        )
-        self._stack.callback(_stop, process)
-        self.pids[name] = process.pid
-        url = f"http://127.0.0.1:{port}/graphql"
-        until = time.monotonic() + _START_S
-        while time.monotonic() < until and process.poll() is None:
-            try:
-                urllib.request.urlopen(url, timeout=2)
-            except urllib.error.HTTPError:
-                return url
-            except OSError:
-                time.sleep(0.1)
-                continue
-            return url
-        text = Path(log.name).read_text("utf-8", "replace")[-600:]
-        raise RuntimeError(f"{name} did not start: {text}")
+    def at(self, url: str) -> list[Target]:
+        """Return the targets at the server's address."""
+        return [replace(target, url=url) for target in self.targets]
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def start_all(
-    servers: Servers, home: Path, files: Mapping[str, Path], port: int, say: Callable[[str], None]
-) -> list[Target]:
-    """Start every target that can run here; tell of those that cannot."""
-    everything = tuple(CASES)
-    found = []
-    firnline = Path(sys.executable).with_name("firnline")
-    url = servers.start(
-        "firnline",
-        lambda at: [str(firnline), "serve", "-d", str(firnline_home.PROJECT), "--port", str(at)],
-        environment=firnline_home.environment(home),
-    )
-    for name, email in (("firnline", REP), ("firnline, all rows", ALL)):
-        token = firnline_home.token(home, email)
-        found.append(Target(name, url, "graphql", everything, email, token))
-    for kind, place in (
-        ("static", files["static"]),
-        ("sqlite", files["sqlite"]),
-        ("postgres", port),
-        ("duckdb", files["duckdb"]),
+def peers(
+    home: Path, files: Mapping[str, Path], port: int, say: Callable[[str], None]
+) -> list[Peer]:
+    """Return everyone who can be measured here; tell of those that cannot."""
+    found = [firnline(home)]
+    for kind, name, place in (
+        ("static", STATIC, files["static"]),
+        ("sqlite", SQLITE, files["sqlite"]),
+        ("postgres", POSTGRES, port),
+        ("duckdb", DUCKDB, files["duckdb"]),
     ):
-        url = servers.start(
-            kind,
-            lambda at, kind=kind, place=place: [  # type: ignore[misc]
-                *(sys.executable, "-m", "benchmarks.read.plain"),
-                *(kind, str(at), str(place)),
-            ],
-        )
-        name = "static answer" if kind == "static" else f"{kind}, one SQL"
-        found.append(Target(name, url, "", ("nested",) if kind == "static" else everything))
-    url = servers.start(
-        "strawberry",
-        lambda at: [
-            *(sys.executable, "-m", "benchmarks.read.strawberry_app"),
-            *(str(at), str(files["duckdb"])),
-        ],
-    )
-    found.append(Target("strawberry + loaders", url, "flat", ("nested", "point")))
-    found += _node_targets(servers, port, say)
+        program = _python(kind, "benchmarks.read.plain", kind, place)
+        cases = () if kind == "static" else _EVERYTHING
+        found.append(Peer(program, (Target(name, "", "", cases or ("nested",)),)))
+    program = _python("strawberry", "benchmarks.read.strawberry_app", "", files["duckdb"])
+    found.append(Peer(program, (Target(STRAWBERRY, "", "flat", ("nested",)),)))
+    for name, label, form, cases in (
+        ("mercurius", MERCURIUS, "flat", _EVERYTHING),
+        # Its aggregates need a plugin, and its conditions know no relations.
+        ("postgraphile", POSTGRAPHILE, "postgraphile", ("nested", "point", "wide")),
+    ):
+        try:
+            found.append(Peer(_node(name, port), (Target(label, "", form, cases),)))
+        except (OSError, subprocess.SubprocessError, PeerMissingError) as error:
+            say(f"{name} is left out: {str(error)[:600]}")
     return found
 
 
-def _node_targets(servers: Servers, port: int, say: Callable[[str], None]) -> list[Target]:
-    found = []
-    for name, form, cases, program in (
-        ("mercurius", "flat", tuple(CASES), "node"),
-        ("postgraphile", "postgraphile", ("nested", "point", "wide"), "node_modules/.bin/node"),
-    ):
+def firnline(home: Path) -> Peer:
+    """Return Firnline without its response cache, as two people."""
+    people = ((OURS, _EVERYTHING, REP), (OURS_ALL, _FILTERED, ALL))
+    return _firnline("firnline", home, people, response_cache_mb=0)
+
+
+def cached_firnline(home: Path) -> Peer:
+    """Return Firnline with its response cache, as two people."""
+    people = ((CACHED, ("nested",), REP), (CACHED_ALL, ("nested",), ALL))
+    return _firnline("firnline cached", home, people, response_cache_mb=_RESPONSE_CACHE_MB)
+
+
+def _firnline(
+    name: str,
+    home: Path,
+    people: tuple[tuple[str, tuple[str, ...], str], ...],
+    *,
+    response_cache_mb: int,
+) -> Peer:
+    executable = Path(sys.executable).with_name("firnline")
+    program = Program(
+        name,
+        lambda at: [str(executable), "serve", "-d", str(firnline_home.PROJECT), "--port", str(at)],
+        environment=firnline_home.environment(home, response_cache_mb=response_cache_mb),
+    )
+    return Peer(
+        program,
+        tuple(
+            Target(label, "", "graphql", cases, email, firnline_home.token(home, email))
+            for label, cases, email in people
+        ),
+    )
+
+
+def _python(name: str, module: str, kind: str, place: object) -> Program:
+    first = [sys.executable, "-m", module, *([kind] if kind else [])]
+    return Program(name, lambda at: [*first, str(at), str(place)])
+
+
+def _node(name: str, port: int) -> Program:
+    place = node_packages(name)
+    # PostGraphile 5 needs a newer Node than most machines have: its packages bring one.
+    own = place / "node_modules" / ".bin" / "node"
+    node = str(own) if own.exists() else "node"
+    return Program(
+        name,
+        lambda at: [node, str(_NODE / f"{name}.js"), str(at), str(port)],
+        cwd=place,
+        environment=os.environ | {"NODE_ENV": "production", "GRAPHILE_ENV": "production"},
+    )
+
+
+def start_all(servers: Servers, everyone: list[Peer], say: Callable[[str], None]) -> list[Target]:
+    """Start every server; tell of a peer's that does not start, raise for ours."""
+    found: list[Target] = []
+    for peer in everyone:
         try:
-            place = node_packages(name)
-            url = servers.start(
-                name,
-                lambda at, place=place, name=name, program=program: [  # type: ignore[misc]
-                    program if program == "node" else str(place / program),
-                    *(str(_NODE / f"{name}.js"), str(at), str(port)),
-                ],
-                cwd=place,
-                environment=os.environ | {"NODE_ENV": "production", "GRAPHILE_ENV": "production"},
-            )
-        except (OSError, subprocess.SubprocessError, RuntimeError) as error:
-            say(f"{name} is left out: {str(error)[:300]}")
-            continue
-        label = "mercurius + jit" if name == "mercurius" else name
-        found.append(Target(label, url, form, cases))
+            found += peer.at(servers.start(peer.program))
+        except NotStartedError as error:
+            if peer.program.name.startswith("firnline"):
+                raise
+            say(f"{peer.program.name} is left out: {error}")
     return found
