@@ -26,7 +26,7 @@ from firnline.clock import SystemClock
 from firnline.settings import Settings
 from firnline.web.application import create_web
 from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
-from firnline.web.server import address_of, create_server, open_socket
+from firnline.web.server import address_of, create_server, open_socket, run_serving
 
 SCHEMA = build_schema(
     """
@@ -125,7 +125,7 @@ def listening(app: ASGIApp) -> Iterator[str]:
     """Serve `app` in a thread on a free loopback port; yield its URL."""
     socket = open_socket("127.0.0.1", 0)
     server = create_server(app, log_level="critical")
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[socket])))
+    thread = threading.Thread(target=lambda: run_serving(server.serve(sockets=[socket])))
     thread.start()
     try:
         yield address_of(socket)

@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from tests.web.conftest import Served, Serving
 
+from firnline.web.connection import BoundedConnection
 from firnline.web.server import (
     AddressError,
-    BoundedHeads,
     DevelopmentExposedError,
     PortInUseError,
     open_socket,
@@ -234,7 +234,7 @@ async def test_built_assets_name_no_other_host(served: Served) -> None:
 async def test_head_that_never_ends_is_given_up(
     served: Served, letters: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedHeads, "head_timeout_s", 0.3)
+    monkeypatch.setattr(BoundedConnection, "head_timeout_s", 0.3)
     where = urlsplit(served.url)
     assert where.hostname
     with socket.create_connection((where.hostname, where.port or 0), timeout=5) as wire:
@@ -245,7 +245,7 @@ async def test_head_that_never_ends_is_given_up(
 async def test_kept_alive_connection_may_think_longer_than_a_head(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedHeads, "head_timeout_s", 0.2)
+    monkeypatch.setattr(BoundedConnection, "head_timeout_s", 0.2)
     served.gateway.delay_s = 0.5
     for _ in range(2):
         assert (await served.post({"query": "{ me }"})).status_code == 200

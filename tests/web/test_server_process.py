@@ -12,7 +12,7 @@ import pytest
 
 PROGRAM = """
 import asyncio
-from firnline.web.server import address_of, create_server, open_socket
+from firnline.web.server import address_of, create_server, open_socket, run_serving
 
 async def app(scope, receive, send):
     if scope["type"] == "http":
@@ -28,7 +28,7 @@ async def main():
         finally:
             print("closed", flush=True)
 
-asyncio.run(main())
+run_serving(main())
 """
 
 

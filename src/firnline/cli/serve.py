@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -23,7 +22,7 @@ from firnline.errors import FirnlineError
 from firnline.settings import read_settings
 from firnline.web.application import create_web
 from firnline.web.backend import ProjectGateway
-from firnline.web.server import address_of, create_server, open_socket
+from firnline.web.server import address_of, create_server, open_socket, run_serving
 
 
 def serve(
@@ -41,7 +40,7 @@ def serve(
         if reload:
             _serve_reloading(directory, listening, as_json=as_json)
         else:
-            asyncio.run(_serve(directory, listening, as_json=as_json))
+            run_serving(_serve(directory, listening, as_json=as_json))
 
 
 async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) -> None:
@@ -101,6 +100,6 @@ def _serve_once(directory: Path, sockets: list[socket.socket] | None, *, as_json
     """Serve in a child of the reloader: an error is told, and the next change tries again."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_serve(directory, (sockets or [])[0], as_json=as_json))
+        run_serving(_serve(directory, (sockets or [])[0], as_json=as_json))
     except FirnlineError as error:
         report(error, as_json=as_json)

@@ -1,31 +1,32 @@
 """Runs a web application under uvicorn, within limits.
 
-Takes the application and an address; `firnline serve` and the tests receive a server that bounds
-slow and large request heads, and stops gracefully within a known time.
+Takes the application and an address; `firnline serve` and the tests receive a server whose every
+connection is bounded (`web.connection`), and which stops gracefully within a known time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from firnline.errors import UsageError
+from firnline.web.connection import BoundedConnection
 
 SHUTDOWN_MAX_S = 20
 KEEP_ALIVE_S = 15
-HEAD_TIMEOUT_S = 10.0
-HEAD_BYTES_MAX = 32 * 1024
-CONNECTIONS_MAX = 1000
 PORT_MAX = 65535
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+T = TypeVar("T")
 
 
 class PortInUseError(UsageError):
@@ -98,19 +99,31 @@ def create_server(app: ASGIApp, *, log_level: str = "warning") -> uvicorn.Server
     return _Server(
         uvicorn.Config(
             app,
-            http=BoundedHeads,
+            http=BoundedConnection,
             ws="none",
             log_level=log_level,
             access_log=False,
             # Forwarded headers and Server lines: nobody's word about who asks, no banner.
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_MAX_S,
-            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
     )
+
+
+def run_serving(work: Coroutine[Any, Any, T]) -> T:
+    """Run what serves on the quickest event loop that the platform has."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None  # uvloop does not exist there
+    factory: Callable[[], asyncio.AbstractEventLoop]
+    factory = importlib.import_module("uvloop").new_event_loop
+    return factory
 
 
 class _Server(uvicorn.Server):
@@ -125,49 +138,3 @@ class _Server(uvicorn.Server):
         with super().capture_signals():
             yield
             self._captured_signals.clear()
-
-
-class BoundedHeads(H11Protocol):
-    """Closes connections that take too long to send a request's head.
-
-    uvicorn bounds the wait between requests, not a head that arrives letter by letter.
-    """
-
-    head_timeout_s = HEAD_TIMEOUT_S
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Give a new connection its time to ask for something."""
-        super().connection_made(transport)
-        self._wait_for_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Stop the timer while a request is served, run it while a head is incomplete."""
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_waiting()
-        elif self._head_timer is None:
-            self._wait_for_head()
-
-    def on_response_complete(self) -> None:
-        """Leave the wait between requests to uvicorn's keep-alive timer."""
-        self._stop_waiting()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer of a connection that is gone."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _wait_for_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_timeout_s, self._give_up)
-
-    def _stop_waiting(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _give_up(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
-            self.transport.close()

@@ -53,7 +53,7 @@ class Shield:
             nonlocal is_started
             if message["type"] == "http.response.start":
                 is_started = True
-                message["headers"] = _shielded(message["headers"])
+                message["headers"] = shielded(message["headers"])
             await send(message)
 
         try:
@@ -72,7 +72,7 @@ class Shield:
             await response(scope, receive, send_shielded)
 
 
-def _shielded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def shielded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return `headers` with each default that they do not set themselves."""
     own = list(headers)
     named = {name for name, _ in own}
