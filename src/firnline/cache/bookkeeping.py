@@ -6,7 +6,7 @@ Takes a DuckDB cursor inside a transaction; `cache.store` writes through it, `ca
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -99,6 +99,19 @@ def read_fields(
         field: StoredField(field=field, column=column, type=type_, active=active)
         for field, column, type_, active in rows
     }
+
+
+def read_field_names(
+    cursor: duckdb.DuckDBPyConnection, connection: str, object_names: Sequence[str]
+) -> Mapping[str, frozenset[str]]:
+    """Return the names of the readable fields of several objects, by object."""
+    rows = cursor.execute(
+        "SELECT object, list(field) FROM _firnline.fields"
+        " WHERE active AND connection = ? AND list_contains(?, object) GROUP BY object",
+        [connection, list(object_names)],
+    ).fetchall()
+    found = {name: frozenset(fields) for name, fields in rows}
+    return {name: found.get(name, frozenset()) for name in object_names}
 
 
 _CHECKPOINT_COLUMNS = (

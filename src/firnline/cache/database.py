@@ -23,6 +23,7 @@ from firnline.cache.bookkeeping import (
     Versions,
     make_tables,
     read_checkpoints,
+    read_field_names,
     read_fields,
     read_versions,
 )
@@ -69,6 +70,13 @@ class Snapshot:
         with self._turn, typed_errors(self._tenant):
             stored = read_fields(self._cursor, connection, object_name)
         return {name: field for name, field in stored.items() if field.active}
+
+    def field_names(
+        self, connection: str, object_names: Sequence[str]
+    ) -> Mapping[str, frozenset[str]]:
+        """Return the names of the readable fields of several objects, by object."""
+        with self._turn, typed_errors(self._tenant):
+            return read_field_names(self._cursor, connection, object_names)
 
     def interrupt(self) -> None:
         """Stop the running fetch, from any thread, and refuse later ones (QueryInterruptedError).

@@ -91,6 +91,18 @@ class FieldInfo(Frozen):
     reference: Reference | None = None
 
 
+class CompoundInfo(Frozen):
+    """Several fields that make one thing: an address, a place, a person's name.
+
+    `parts` are fields of the object by what they are in it ("postalCode" -> "BillingPostalCode").
+    """
+
+    name: str
+    label: str = ""
+    source_type: str = ""
+    parts: Mapping[str, str]
+
+
 class ObjectSupports(Frozen):
     """What the provider lets a caller do with an object."""
 
@@ -121,6 +133,7 @@ class ObjectInfo(Frozen):
     cursor: str = ""
     exposed: bool = True
     fields: tuple[FieldInfo, ...]
+    compounds: tuple[CompoundInfo, ...] = ()
     supports: ObjectSupports = ObjectSupports()
     extra: Mapping[str, str] = Field(default_factory=dict)
 
@@ -128,6 +141,11 @@ class ObjectInfo(Frozen):
     def by_name(self) -> Mapping[str, FieldInfo]:
         """Return the fields by name."""
         return {field.name: field for field in self.fields}
+
+    @cached_property
+    def field_names(self) -> frozenset[str]:
+        """Return the names of the fields."""
+        return frozenset(self.by_name)
 
 
 class Catalog(Frozen):

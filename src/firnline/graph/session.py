@@ -49,8 +49,7 @@ class LazySnapshot:
 
         Raises NeedsThreadError on the event loop, and SnapshotMovedError when the data moved on.
         """
-        if threading.get_ident() == self._loop_thread:
-            raise NeedsThreadError
+        self.require_thread()
         with self._opening:
             if self._is_interrupted:
                 raise QueryInterruptedError
@@ -63,6 +62,11 @@ class LazySnapshot:
                 self._manager, self._snapshot = manager, snapshot
             return self._snapshot
 
+    def require_thread(self) -> None:
+        """Raise NeedsThreadError on the event loop: what follows takes long."""
+        if threading.get_ident() == self._loop_thread:
+            raise NeedsThreadError
+
     def fetch(self, sql: str, parameters: Any = ()) -> Any:
         """Return the rows as a pyarrow.Table."""
         return self.open().fetch(sql, parameters)
@@ -70,6 +74,10 @@ class LazySnapshot:
     def columns(self, connection: str, object_name: str) -> Any:
         """Return the readable columns of one object by field name."""
         return self.open().columns(connection, object_name)
+
+    def field_names(self, connection: str, object_names: Any) -> Any:
+        """Return the names of the readable fields of several objects, by object."""
+        return self.open().field_names(connection, object_names)
 
     def interrupt(self) -> None:
         """Stop the running statement and refuse later ones."""

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from firnline.access.decisions import Decisions
 from firnline.access.model import Person, SourceAccess
 from firnline.access.principal import Principal
-from firnline.cache.opening import NoDataYetError
 from firnline.cache.permission_rows import CachedPermissionRows
-from firnline.catalog.model import Catalog
 from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
-from firnline.errors import UnknownTenantError
 from firnline.graph.schema import TenantSchema
-from firnline.graph.shape import TenantGraph, build_graph
+from firnline.graph.shape import TenantGraph
+from firnline.graph.sharing import FIELDS_MAX, Catalogs, SharedGraphs, SharedSchemas
 from firnline.spec.model import Project
 
-_SCHEMAS_MAX = 64
 _PEOPLE_MAX = 4096
-_CATALOG_AGE_S = 1.0  # another process may discover: looked for this often
 
 Versions = Mapping[tuple[str, str], int]
 
@@ -42,28 +38,11 @@ class Snapshot(Protocol):
         """Return the rows as a pyarrow.Table."""
         ...
 
-    def columns(self, connection: str, object_name: str) -> Mapping[str, Any]:
-        """Return the readable columns of one object by field name."""
+    def field_names(
+        self, connection: str, object_names: Sequence[str]
+    ) -> Mapping[str, frozenset[str]]:
+        """Return the names of the readable fields of several objects, by object."""
         ...
-
-
-class Catalogs(Protocol):
-    """Where discovery's results are kept."""
-
-    async def catalog_versions(self, tenant: str) -> Mapping[str, int]:
-        """Return the number of the newest catalog of each connection."""
-        ...
-
-    async def catalog(self, tenant: str, connection: str) -> tuple[int, Catalog] | None:
-        """Return the newest version of a connection's catalog and its number."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    versions: tuple[tuple[str, int], ...]
-    graph: TenantGraph
-    asked_at: float  # when the state last confirmed these versions, monotonic seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,52 +54,53 @@ class _Rights:
 class TenantGraphs:
     """The graphs of all tenants of one project."""
 
-    def __init__(self, project: Project, *, catalogs: Catalogs, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        *,
+        catalogs: Catalogs,
+        clock: Clock | None = None,
+        fields_max: int = FIELDS_MAX,
+    ) -> None:
         self.project = project
-        self._clock = clock or SystemClock()
-        self._catalogs = catalogs
-        self._graphs: dict[str, _Known] = {}
-        self._schemas: OrderedDict[str, TenantSchema] = OrderedDict()
+        self._graphs = SharedGraphs(
+            project,
+            catalogs=catalogs,
+            clock=clock or SystemClock(),
+            forget=self._forget,
+            fields_max=fields_max,
+        )
+        self._schemas = SharedSchemas(fields_max)
         self._rights: OrderedDict[tuple[str, str, str, str], _Rights] = OrderedDict()
         self._decided: OrderedDict[tuple[str, str], tuple[str, Versions, Decisions]] = OrderedDict()
-        self._stored: dict[tuple[str, str, str], tuple[int, frozenset[str]]] = {}
+        self._stored: dict[str, dict[tuple[str, str], tuple[int, frozenset[str]]]] = {}
 
     async def graph(self, tenant: str) -> TenantGraph:
         """Return the tenant's graph of today.
 
         Raises UnknownTenantError, NoDataYetError or MappingError.
         """
-        if tenant not in self.project.tenants:
-            raise UnknownTenantError(tenant, list(self.project.tenants))
-        known = self._graphs.get(tenant)
-        asked_at = self._clock.monotonic()
-        if known is not None and asked_at - known.asked_at < _CATALOG_AGE_S:
-            return known.graph
-        declared = self.project.tenants[tenant].connections
-        latest = await self._catalogs.catalog_versions(tenant)
-        versions = tuple(sorted((name, latest[name]) for name in declared if name in latest))
-        if not versions:
-            raise NoDataYetError(tenant)
-        if known is None or known.versions != versions:
-            catalogs = {name: await self._catalogs.catalog(tenant, name) for name, _ in versions}
-            built = build_graph(
-                self.project,
-                tenant,
-                {name: entry[1] for name, entry in catalogs.items() if entry is not None},
-            )
-            known = _Known(versions, built, asked_at)
-        self._graphs[tenant] = replace(known, asked_at=asked_at)
-        return known.graph
+        return await self._graphs.graph(tenant)
 
     def schema(self, graph: TenantGraph) -> TenantSchema:
         """Return the schema of a graph; graphs of equal shape share one."""
-        schema = self._schemas.get(graph.shape)
-        if schema is None:
-            schema = self._schemas[graph.shape] = TenantSchema(graph)
-            if len(self._schemas) > _SCHEMAS_MAX:
-                self._schemas.popitem(last=False)
-        self._schemas.move_to_end(graph.shape)
-        return schema
+        return self._schemas.schema(graph)
+
+    async def prepared_schema(self, graph: TenantGraph) -> TenantSchema:
+        """Return the schema of a graph without holding up the event loop."""
+        return await self._schemas.prepared(graph)
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether another graph would drive one out."""
+        return self._graphs.is_full
+
+    def _forget(self, tenants: Sequence[str]) -> None:
+        """Give up what was worked out with graphs that had to go; it would keep them alive."""
+        for tenant in tenants:
+            self._stored.pop(tenant, None)
+        _drop(self._decided, tenants)
+        _drop(self._rights, tenants)
 
     def decisions(self, graph: TenantGraph, principal: Principal, snapshot: Snapshot) -> Decisions:
         """Return the principal's rights as the snapshot's permission records give them."""
@@ -157,17 +137,21 @@ class TenantGraphs:
     def _stored_fields(
         self, graph: TenantGraph, connection: str, snapshot: Snapshot
     ) -> Mapping[str, frozenset[str]]:
-        found: dict[str, frozenset[str]] = {}
-        for (owner, name), version in snapshot.versions.items():
-            if owner != connection:
-                continue
-            slot = (graph.tenant, connection, name)
-            known = self._stored.get(slot)
-            if known is None or known[0] != version:
-                fields = frozenset(snapshot.columns(connection, name))
-                known = self._stored[slot] = (version, fields)
-            found[name] = known[1]
-        return found
+        known = self._stored.setdefault(graph.tenant, {})
+        names = [name for owner, name in snapshot.versions if owner == connection]
+        changed = [
+            name
+            for name in names
+            if known.get((connection, name), (-1,))[0] != snapshot.versions[connection, name]
+        ]
+        if changed:
+            catalog = graph.catalogs[connection].by_name
+            for name, fields in snapshot.field_names(connection, changed).items():
+                # Mostly all there are: then the one set of the catalog serves every tenant.
+                whole = catalog[name].field_names if name in catalog else fields
+                version = snapshot.versions[connection, name]
+                known[connection, name] = (version, whole if whole == fields else fields)
+        return {name: known[connection, name][1] for name in names}
 
     def _source(
         self,
@@ -197,3 +181,9 @@ class TenantGraphs:
                 self._rights.popitem(last=False)
         self._rights.move_to_end(slot)
         return known.access
+
+
+def _drop(kept: OrderedDict[Any, Any], tenants: Sequence[str]) -> None:
+    """Remove what belongs to tenants; their name comes first in each slot."""
+    for slot in [slot for slot in list(kept) if slot[0] in tenants]:
+        kept.pop(slot, None)

@@ -6,6 +6,7 @@ of the tenants' systems never come here (they live in the cache).
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -142,15 +143,24 @@ class State:
             )
         return version
 
-    async def catalog_versions(self, tenant: str) -> Mapping[str, int]:
-        """Return the number of the latest catalog of each connection."""
+    async def catalog_fingerprints(self, tenant: str) -> Mapping[str, str]:
+        """Return the fingerprint of the latest catalog of each connection."""
         table = schema.catalogs
-        query = (
+        latest = (
             select(table.c.connection, func.max(table.c.version).label("version"))
             .where(table.c.tenant == tenant)
             .group_by(table.c.connection)
+            .subquery()
         )
-        return {row.connection: row.version for row in await self._rows(query)}
+        query = (
+            select(table.c.connection, table.c.fingerprint)
+            .where(table.c.tenant == tenant)
+            .join(
+                latest,
+                (table.c.connection == latest.c.connection) & (table.c.version == latest.c.version),
+            )
+        )
+        return {row.connection: row.fingerprint for row in await self._rows(query)}
 
     async def catalog(self, tenant: str, connection: str) -> tuple[int, Catalog] | None:
         """Return the latest catalog of a connection and its version."""
@@ -163,7 +173,9 @@ class State:
         )
         if not found:
             return None
-        return int(found[0].version), Catalog.model_validate_json(found[0].content)
+        # A large catalog takes tens of milliseconds, which others need not wait for.
+        content = await asyncio.to_thread(Catalog.model_validate_json, found[0].content)
+        return int(found[0].version), content
 
     # -- persisted operations -------------------------------------------------------------------
 
