@@ -6,11 +6,12 @@ setup and share records from which `sharing` computes who may read what.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from firnline.catalog.model import (
     Catalog,
+    CompoundInfo,
     EnumValue,
     FieldInfo,
     ObjectInfo,
@@ -193,6 +194,7 @@ def _exposed_object(
         custom=found["custom"],
         cursor="SystemModstamp" if "SystemModstamp" in names else "",
         fields=fields,
+        compounds=tuple(_compounds(raw_fields, {field.name for field in fields})),
         supports=ObjectSupports(
             query=found["queryable"],
             create=found["createable"],
@@ -208,6 +210,38 @@ def _exposed_object(
             "parents": ",".join(_parents(found["name"], raw_fields)),
         },
     )
+
+
+def _compounds(
+    raw_fields: Sequence[Mapping[str, Any]], kept: Collection[str]
+) -> Iterator[CompoundInfo]:
+    """Yield addresses, geolocations and people's names, whose parts name them in describe."""
+    parts: dict[str, dict[str, str]] = {}
+    for field in raw_fields:
+        if field.get("compoundFieldName") and field["name"] in kept:
+            compound = field["compoundFieldName"]
+            parts.setdefault(compound, {})[_part(compound, field["name"])] = field["name"]
+    for field in raw_fields:
+        if field["name"] in parts:
+            yield CompoundInfo(
+                name=field["name"],
+                label=field["label"],
+                source_type=field["type"],
+                parts=parts[field["name"]],
+            )
+
+
+def _part(compound: str, name: str) -> str:
+    """Return what a part is called in the values of a compound that the API gives.
+
+    BillingPostalCode is the postalCode of BillingAddress, Site__Latitude__s the latitude of
+    Site__c, FirstName the firstName of Name.
+    """
+    if compound.endswith("__c"):
+        bare = name.removeprefix(compound[:-1]).removesuffix("__s")
+    else:
+        bare = name.removeprefix(compound.removesuffix("Address")) or name
+    return bare[:1].lower() + bare[1:]
 
 
 def _secured(raw_fields: Sequence[Mapping[str, Any]]) -> str:

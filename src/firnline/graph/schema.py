@@ -40,7 +40,7 @@ from firnline.graph.federation import entity_field, federated_sdl
 from firnline.graph.inputs import Inputs, is_sortable
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
-from firnline.graph.shape import GraphField, GraphFork, GraphObject, TenantGraph
+from firnline.graph.shape import GraphCompound, GraphField, GraphFork, GraphObject, TenantGraph
 
 _DOCUMENTS_CACHED_MAX = 512
 
@@ -241,6 +241,21 @@ class RecordTypes:
                 yield relation.name, GraphQLField(target, description=description)
         for fork in found.forks.values():
             yield fork.name, GraphQLField(self._union(fork), description=fork.description)
+
+        for compound in found.compounds.values():
+            parts = GraphQLNonNull(self._parts(found, compound))
+            yield compound.name, GraphQLField(parts, description=compound.description)
+
+    def _parts(self, found: GraphObject, compound: GraphCompound) -> GraphQLObjectType:
+        """Return the type of a compound; ask once per compound, for its name is its place."""
+        fields = {part: found.fields[own] for part, own in compound.parts.items()}
+        return GraphQLObjectType(
+            compound.type_name,
+            lambda: {
+                part: GraphQLField(_output(each), description=_described(each))
+                for part, each in fields.items()
+            },
+        )
 
     def _union(self, fork: GraphFork) -> GraphQLUnionType:
         """Return the union of a fork; ask once per fork, for its name is its place."""

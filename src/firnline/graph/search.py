@@ -17,7 +17,14 @@ from graphql.language import ast
 
 from firnline.errors import UsageError
 from firnline.graph.scalars import SCALARS
-from firnline.graph.shape import GraphField, GraphFork, GraphObject, GraphRelation, TenantGraph
+from firnline.graph.shape import (
+    GraphCompound,
+    GraphField,
+    GraphFork,
+    GraphObject,
+    GraphRelation,
+    TenantGraph,
+)
 
 TEXT_MAX = 200
 COORDINATES_MAX = 50
@@ -76,6 +83,8 @@ class SearchIndex:
             for relation in found.relations.values():
                 target = graph.objects[relation.target]
                 index._add(_relation_hit(found, relation, target), found, relation.name)
+            for compound in found.compounds.values():
+                index._add(_compound_hit(found, compound), found, compound.name)
             for fork in found.forks.values():
                 index._add(_fork_hit(found, fork, graph), found, fork.name)
         return index
@@ -205,6 +214,17 @@ def _relation_hit(found: GraphObject, relation: GraphRelation, target: GraphObje
         relation.description,
         (*_root(found), "nodes", relation.name),
         _example(found, f"{relation.name}{page} {{ {inner} }}"),
+    )
+
+
+def _compound_hit(found: GraphObject, compound: GraphCompound) -> Hit:
+    return Hit(
+        f"{found.type_name}.{compound.name}",
+        "FIELD",
+        f"{compound.type_name}!",
+        compound.description,
+        (*_root(found), "nodes", compound.name),
+        _example(found, f"{compound.name} {{ {' '.join(compound.parts)} }}"),
     )
 
 

@@ -15,7 +15,8 @@ from functools import cached_property
 from firnline.cache.naming import column_names
 from firnline.catalog.mapping import MappingError, mapping_problems, scalar_of
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
-from firnline.graph.names import field_name, graphql_name, object_names
+from firnline.graph.compounds import GraphCompound, provider_compounds
+from firnline.graph.names import field_name, graphql_name, names_beside, object_names
 from firnline.graph.provenance import label_and_help, provenance, sentences
 from firnline.graph.ways import GraphFork, GraphRelation, provider_ways
 from firnline.spec.effective import (
@@ -34,6 +35,7 @@ from firnline.spec.model import (
 )
 
 __all__ = [
+    "GraphCompound",
     "GraphField",
     "GraphFork",
     "GraphObject",
@@ -75,6 +77,7 @@ class GraphObject:
     policy: ObjectPolicy
     description: str = ""
     forks: Mapping[str, GraphFork] = field(default_factory=dict)
+    compounds: Mapping[str, GraphCompound] = field(default_factory=dict)
 
     @property
     def several_name(self) -> str:
@@ -211,8 +214,13 @@ def _provider_face(
         }
         names = object_names(exposed)
         types = {name: _provider_type(connection, own) for name, own in names.items()}
-        ways = provider_ways(exposed, types)
+        taken = names_beside(types.values())
+        ways = provider_ways(exposed, types, taken)
         for name, source in exposed.items():
+            fields = {field_name(each.name): _provider_field(each) for each in source.fields}
+            own = ways[name]
+            names_taken = {*fields, *own.relations, *own.forks}
+            compounds = provider_compounds(source, types[name], names=names_taken, types=taken)
             yield GraphObject(
                 type_name=types[name],
                 list_name=names[name],
@@ -222,11 +230,12 @@ def _provider_face(
                 source=source,
                 where={},
                 key=field_name(source.key),
-                fields={field_name(each.name): _provider_field(each) for each in source.fields},
-                relations=ways[name].relations,
+                fields=fields,
+                relations=own.relations,
                 policy=policy_for(policies, name) or ObjectPolicy(),
                 description=source.description or source.label,
-                forks=ways[name].forks,
+                forks=own.forks,
+                compounds={each.name: each for each in compounds},
             )
 
 
@@ -268,3 +277,6 @@ def _visible(objects: Mapping[str, GraphObject]) -> Iterator[str]:
         for fork in found.forks.values():
             targets = "|".join(way.target for way in fork.ways)
             yield f"{fork.name}|{fork.type_name}|{fork.description}|{targets}"
+        for compound in found.compounds.values():
+            parts = "|".join(f"{part}={own}" for part, own in compound.parts.items())
+            yield f"{compound.name}|{compound.type_name}|{compound.description}|{parts}"

@@ -8,7 +8,7 @@ is null there, and never an error that tells it exists.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
@@ -23,7 +23,7 @@ from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
 from firnline.graph.search import SearchIndex
-from firnline.graph.shape import GraphFork, GraphObject, GraphRelation, TenantGraph
+from firnline.graph.shape import GraphCompound, GraphFork, GraphObject, GraphRelation, TenantGraph
 
 _GRAPHS_MAX = 256
 _SCHEMAS_MAX = 64
@@ -58,6 +58,7 @@ def visible_graph(
             fields={each: graph.objects[name].fields[each] for each in fields},
             relations=dict(_relations(graph.objects[name], readable)),
             forks=dict(_forks(graph.objects[name], readable)),
+            compounds=dict(_compounds(graph.objects[name], fields)),
         )
         for name, fields in readable.items()
     }
@@ -104,6 +105,15 @@ def _forks(found: GraphObject, readable: dict[str, list[str]]) -> Iterator[tuple
         ways = tuple(way for way in fork.ways if _is_open(found, way, readable))
         if ways:
             yield name, replace(fork, ways=ways)
+
+
+def _compounds(
+    found: GraphObject, readable: Collection[str]
+) -> Iterator[tuple[str, GraphCompound]]:
+    for name, compound in found.compounds.items():
+        parts = {part: own for part, own in compound.parts.items() if own in readable}
+        if parts:
+            yield name, replace(compound, parts=parts)
 
 
 def _is_open(found: GraphObject, relation: GraphRelation, readable: dict[str, list[str]]) -> bool:

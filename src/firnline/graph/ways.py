@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from firnline.catalog.model import FieldInfo, ObjectInfo, Reference
-from firnline.graph.names import field_name, free_name, names_beside
+from firnline.graph.names import field_name, free_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,13 @@ class Ways:
 
 
 def provider_ways(
-    exposed: Mapping[str, ObjectInfo], types: Mapping[str, str]
+    exposed: Mapping[str, ObjectInfo], types: Mapping[str, str], taken: set[str]
 ) -> Mapping[str, Ways]:
-    """Return the ways of each exposed object; `types` are the objects' type names."""
-    return _Builder(exposed, types).ways()
+    """Return the ways of each exposed object.
+
+    `types` are the objects' type names, `taken` the names of all types, which grow.
+    """
+    return _Builder(exposed, types).ways(taken)
 
 
 class _Builder:
@@ -66,12 +69,11 @@ class _Builder:
             for name, source in exposed.items()
         }
 
-    def ways(self) -> Mapping[str, Ways]:
+    def ways(self, taken: set[str]) -> Mapping[str, Ways]:
         for name, each, reference in self._references():
             for target in self._targets(reference):
                 self._relate(name, each, reference, target)
         # Forks come last, so that none of them takes a name that a relation had.
-        taken = names_beside(self._types.values())
         for name, each, reference in self._references():
             if len(reference.targets) > 1:
                 self._fork(name, each, reference, taken)
