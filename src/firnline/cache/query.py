@@ -133,8 +133,25 @@ class RowNumber:
     also: tuple[Expression, ...] = ()  # more to partition by
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A condition that is not shown, in a query that is only looked at; `what` stands for it."""
+
+    what: str
+
+
 Expression = (
-    Column | Bound | BoundList | Call | Cast | Case | Scalar | Exists | InSelect | RowNumber
+    Column
+    | Bound
+    | BoundList
+    | Call
+    | Cast
+    | Case
+    | Scalar
+    | Exists
+    | InSelect
+    | RowNumber
+    | Withheld
 )
 
 

@@ -24,6 +24,7 @@ from firnline.cache.query import (
     Scalar,
     Select,
     Table,
+    Withheld,
 )
 
 _INFIX = {
@@ -132,6 +133,8 @@ class _Renderer:
                 partitioned = ", ".join(map(self.expression, (partition, *also)))
                 ordered = f" ORDER BY {self._order(order)}" if order else ""
                 return f"row_number() OVER (PARTITION BY {partitioned}{ordered})"
+            case Withheld(what):
+                return f"/* {what} */ TRUE"
             case Call():
                 return self._call(expression)
 

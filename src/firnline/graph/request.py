@@ -65,9 +65,8 @@ class VisiblePart(Protocol):
 class GraphContext:
     """One request of one principal against one snapshot of one tenant's cache.
 
-    `decisions` are the principal's rights, `stored` tells which fields of an object have a column
-    in the snapshot (None: the object was never synced). `statements` collects what was asked of
-    the cache, for explaining.
+    `decisions` are the principal's rights. `scans` collects every scan that is made for the
+    principal, when the request is to be explained.
     """
 
     principal: Principal
@@ -80,6 +79,7 @@ class GraphContext:
     variables: Any = None
     notes: dict[tuple[str, str], AccessNote] = field(default_factory=dict)
     objects_read: set[tuple[str, str]] = field(default_factory=set)
+    scans: list[Any] | None = None
 
     @property
     def tenant(self) -> str:

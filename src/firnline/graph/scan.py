@@ -129,6 +129,19 @@ class Scan:
         self._fields: dict[str, Expression] = {}
 
         self.denied = self._denial()
+        if context.scans is not None:
+            context.scans.append(self)
+
+    @property
+    def fields_read(self) -> tuple[str, ...]:
+        """Return the fields that were asked for and may be read."""
+        return tuple(self._fields)
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """Return (connection, object) of the table and of those joined to it."""
+        every = [self._base, *(joined for joined, _ in self._joined.values())]
+        return tuple(dict.fromkeys((each.connection, each.source.name) for each in every))
 
     def _denial(self) -> AccessNote | None:
         """Return why nothing of this object is readable, None when something is."""
