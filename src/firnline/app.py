@@ -30,7 +30,7 @@ from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.operations import publish
-from firnline.graph.resident import ResidentTables
+from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.respond import Answer, Question, Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs

@@ -34,11 +34,18 @@ from firnline.access.model import (
 from firnline.access.principal import Principal
 from firnline.cache.columns import arrow_type
 from firnline.cache.database import TenantDatabase
-from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, Reference
+from firnline.catalog.model import (
+    Catalog,
+    CompoundInfo,
+    EnumValue,
+    FieldInfo,
+    ObjectInfo,
+    Reference,
+)
 from firnline.clock import FixedClock
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.operations import publish
-from firnline.graph.resident import ResidentTables
+from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.respond import Answer, Question, Responder
 from firnline.graph.tenants import TenantGraphs
 from firnline.settings import Settings
@@ -58,6 +65,8 @@ def fields(**types: Any) -> tuple[FieldInfo, ...]:
 
 
 def _field(name: str, kind: Any) -> FieldInfo:
+    if isinstance(kind, FieldInfo):
+        return kind
     if isinstance(kind, str):
         return FieldInfo(name=name, type=kind)  # type: ignore[arg-type]
     type_, targets, relation, inverse = kind
@@ -114,6 +123,18 @@ DEALS = ObjectInfo(
 USERS = ObjectInfo(
     name="users", key="id", fields=fields(id="id", name="string", team="string", email="string")
 )
+MOODS = FieldInfo(
+    name="mood",
+    type="string",
+    label="Mood",
+    source_type="picklist",
+    values=(
+        EnumValue(value="1", label="Very happy"),
+        EnumValue(value="2", label="Unhappy"),
+        EnumValue(value="calm", label="Calm"),
+        EnumValue(value="0", label="Happy enough", active=False),
+    ),
+)
 NOTES = ObjectInfo(
     name="notes",
     key="id",
@@ -122,6 +143,21 @@ NOTES = ObjectInfo(
         subject="string",
         what_id=("id", "accounts deals users", "What", "Notes"),
         who_id=("id", "users accounts", "Who", ""),
+        place_street="string",
+        place_city="string",
+        place_latitude="decimal",
+        first_name="string",
+        name="string",
+        mood=MOODS,
+    ),
+    compounds=(
+        CompoundInfo(
+            name="Place",
+            label="Meeting place",
+            source_type="address",
+            parts={"street": "place_street", "city": "place_city", "latitude": "place_latitude"},
+        ),
+        CompoundInfo(name="name", parts={"firstName": "first_name", "gone": "not_there"}),
     ),
 )
 SHARES = ObjectInfo(
@@ -196,7 +232,7 @@ PEOPLE: Mapping[str, Mapping[str, ObjectAccess]] = {
         "deals": seen(amount="finance only", secret="nobody", updated="nobody"),
         "users": seen(team="nobody"),
         "tickets": seen(tags="nobody"),
-        "notes": seen(who_id="nobody"),
+        "notes": seen(who_id="nobody", place_street="streets are private"),
     },
     "linkless@x.test": {
         "accounts": seen(legacy_no="internal numbers", parent_id="internal tree"),
@@ -209,7 +245,11 @@ PEOPLE: Mapping[str, Mapping[str, ObjectAccess]] = {
         **{name: seen() for name in ("deals", "users", "tickets", "notes")},
     },
     "crmonly@x.test": {"accounts": seen(), "deals": seen()},
-    "notesonly@x.test": {"notes": seen()},
+    "notesonly@x.test": {
+        "notes": seen(
+            **dict.fromkeys(("place_street", "place_city", "place_latitude", "mood"), "nobody")
+        ),
+    },
     "nobody@x.test": {},
 }
 
@@ -310,6 +350,12 @@ def seeded(seed: int = 7) -> Rows:
                 [row["id"] for row in (*accounts[:16], *deals[:9], *users)] + ["gone"], 0.1
             ),
             "who_id": some(["u1", "u2", "u5", "a1", "a2", "gone"], 0.1),
+            "place_street": some(words),
+            "place_city": some(["Ulm", "Graz"]),
+            "place_latitude": some([Decimal(k * 5) / 4 for k in range(9)]),
+            "first_name": some(words),
+            "name": some(words),
+            "mood": some(["1", "2", "calm", "0"]),
         }
         for n in range(1, 41)
     ]

@@ -54,3 +54,21 @@ class Decisions:
     def fingerprint(self) -> str:
         """Return a digest that is equal for people with equal rights."""
         return hashlib.sha256(repr(sorted(self.sources.items())).encode()).hexdigest()[:16]
+
+    @cached_property
+    def fields_fingerprint(self) -> str:
+        """Return a digest that is equal for people who may read the same objects and fields.
+
+        Which records they see may differ. What is stored counts too: only that can be planned.
+        """
+        readable = [
+            (connection, name, access.readable, access.reason, sorted(access.hidden.items()))
+            for connection, source in sorted(self.sources.items())
+            for name, access in sorted(source.objects.items())
+        ]
+        stored = [
+            (connection, name, hash(fields))
+            for connection, objects in sorted(self.stored.items())
+            for name, fields in sorted(objects.items())
+        ]
+        return hashlib.sha256(repr((readable, stored)).encode()).hexdigest()[:32]

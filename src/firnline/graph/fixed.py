@@ -8,7 +8,7 @@ import strawberry
 from strawberry.types import Info
 
 from firnline.graph.request import GraphContext
-from firnline.graph.search import definitions
+from firnline.graph.search import definitions, values
 from firnline.graph.window import PAGE_MAX, PageSizeError
 
 
@@ -60,6 +60,15 @@ class SearchHit:
     example: str = strawberry.field(description="A query that reads it.")
 
 
+@strawberry.type(description="One value that a field takes.")
+class FieldValue:
+    """A value of a picklist, as filters take it, with the source's label."""
+
+    value: str
+    label: str = strawberry.field(description="What people see at the source.")
+    is_active: bool = strawberry.field(description="False: only old records have it.")
+
+
 @strawberry.type(name="_Service", description="This subgraph, for a federation's router.")
 class Service:
     """The subgraph's own description."""
@@ -108,6 +117,24 @@ class Query:
                 example=hit.example,
             )
             for hit in hits
+        ]
+
+    @strawberry.field(  # type: ignore[untyped-decorator]
+        name="_values",
+        description="The values that a field (`Deal.stage`) takes, with their labels; with `text` "
+        "those that hold it in value or label. None where the source names none.",
+    )
+    async def values(
+        self, info: Info[GraphContext, None], coordinate: str, text: str = "", first: int = 50
+    ) -> list[FieldValue]:
+        if not 0 <= first <= PAGE_MAX:
+            raise PageSizeError(first)
+        visible = info.context.visible
+        assert visible is not None
+        found = await asyncio.to_thread(lambda: values(visible.graph(), coordinate, text, first))
+        return [
+            FieldValue(value=each.value, label=each.label or each.value, is_active=each.active)
+            for each in found
         ]
 
     @strawberry.field(  # type: ignore[untyped-decorator]

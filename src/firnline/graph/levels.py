@@ -6,7 +6,7 @@ again with other values of the same variables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from firnline.cache.query import Call
 from firnline.graph.narrowing import Narrowing
 from firnline.graph.plan import (
     Child,
+    Compound,
     Fork,
     Leaf,
     ListPlan,
@@ -60,6 +61,7 @@ class Value:
     origin: Origin | None
     constant: str | None = None
     is_json: bool = False
+    members: tuple[Value, ...] | None = None  # of a compound
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,12 @@ class Run:
 class Related:
     """A related record or list, found by the parent's link in column `local`.
 
-    Neither `one` nor `many`: `entry` has to be asked of DuckDB.
+    With neither `one` nor `many` it is null for every parent, or `entry` has to be asked of DuckDB.
     """
 
     prefix: bytes
     local: Origin | None
-    entry: Child | Fork
+    entry: Child | Fork | None = None
     one: RecordLevel | None = None
     many: Level | None = None
 
@@ -157,6 +159,8 @@ def level_of(plan: ListPlan) -> Level | None:
     """Return the level of a planned list, None when DuckDB has to answer it."""
     if any(part.kind not in _KINDS for part in plan.parts):
         return None
+    if any(_has_compounds(each) for part in plan.parts for each in part.selections):
+        return None
     statements = [each for each in (plan.page, plan.totals) if each is not None]
     origins = plan.page.columns.origins if plan.page is not None else {}
     parts = tuple(_part(part, origins) for part in plan.parts)
@@ -183,6 +187,8 @@ def level_of(plan: ListPlan) -> Level | None:
 
 def record_level_of(plan: RecordPlan) -> RecordLevel | None:
     """Return the level of a planned record, None when DuckDB has to answer it."""
+    if _has_compounds(plan.selection):
+        return None
     statement = plan.statement
     record = _record(plan.selection, statement.columns.origins)
     if statement.scan.denied is not None:
@@ -221,9 +227,7 @@ def is_whole(level: Level | RecordLevel) -> bool:
 
 def _is_answered(related: Related) -> bool:
     below = related.one or related.many
-    if below is None:
-        return isinstance(related.entry, Child) and related.local is None and not related.entry.many
-    return is_whole(below)
+    return related.entry is None if below is None else is_whole(below)
 
 
 def _is_plain(outline: Outline | None, columns: Columns) -> bool:
@@ -251,14 +255,18 @@ def _operand_variable(
     return outline.operands.get((name, operator)) if value is not None else None
 
 
+def _has_compounds(selection: RecordSelection) -> bool:
+    return any(isinstance(entry, Compound) for entry in selection.entries)
+
+
 def _record(selection: RecordSelection, origins: Mapping[str, Origin]) -> Record:
     members: list[Run | Related] = []
     run: list[Value] = []
     for entry in selection.entries:
-        if isinstance(entry, Leaf):
-            origin = None if entry.column is None else origins.get(entry.column)
-            run.append(Value(entry.key, origin, entry.constant, entry.is_json))
+        if isinstance(entry, Leaf | Compound):
+            run.append(_value(entry, origins))
             continue
+        assert not isinstance(entry, Compound)
         if run:
             members.append(_run(run))
             run = []
@@ -268,19 +276,35 @@ def _record(selection: RecordSelection, origins: Mapping[str, Origin]) -> Record
     return Record(tuple(members))
 
 
+def _value(entry: Leaf | Compound, origins: Mapping[str, Origin]) -> Value:
+    if isinstance(entry, Leaf):
+        origin = None if entry.column is None else origins.get(entry.column)
+        return Value(entry.key, origin, entry.constant, entry.is_json)
+    members = (each for each in entry.selection.entries if isinstance(each, Leaf | Compound))
+    return Value(entry.key, None, members=tuple(_value(each, origins) for each in members))
+
+
 def _run(values: list[Value]) -> Run:
-    names = dict.fromkeys(value.origin[0] for value in values if value.origin is not None)
-    return Run(tuple(values), tuple(names))
+    return Run(tuple(values), tuple(dict.fromkeys(_names(values))))
+
+
+def _names(values: Iterable[Value]) -> Iterator[str]:
+    for value in values:
+        if value.origin is not None:
+            yield value.origin[0]
+        yield from _names(value.members or ())
 
 
 def _related(entry: Child | Fork, origins: Mapping[str, Origin]) -> Related:
     local = None if entry.local is None else origins.get(entry.local)
     prefix = orjson.dumps(entry.key) + b":"
+    if entry.local is None and not (isinstance(entry, Child) and entry.many):
+        return Related(prefix, None)  # the link is withheld: nothing can be found
     if isinstance(entry, Fork):
         return Related(prefix, local, entry)
     one = None if entry.one is None else record_level_of(entry.one)
     many = None if entry.many is None else level_of(entry.many)
-    return Related(prefix, local, entry, one, many)
+    return Related(prefix, local, None if one or many else entry, one, many)
 
 
 def _part(part: Part, origins: Mapping[str, Origin]) -> LevelPart:

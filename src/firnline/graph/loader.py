@@ -7,6 +7,7 @@ runs in a worker thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,11 +15,12 @@ import orjson
 
 from firnline.cache.query import Select
 from firnline.cache.render import render
-from firnline.errors import UsageError
 from firnline.graph.cursor import CursorSeal
+from firnline.graph.levels import Level, RecordLevel, Related, level_of, record_level_of
 from firnline.graph.plan import (
     AggregateShape,
     Child,
+    Compound,
     Fork,
     Leaf,
     ListPlan,
@@ -26,25 +28,18 @@ from firnline.graph.plan import (
     RecordPlan,
     RecordSelection,
 )
-from firnline.graph.resident import ResidentReader
+from firnline.graph.resident import ResidentReader, UnfitError
+from firnline.graph.resident_json import (
+    RECORDS_MAX,
+    OperationTooCostlyError,
+    ResidentAnswers,
+    Text,
+)
 from firnline.graph.rows import Rows
-from firnline.graph.statements import PARENT, AggregateStatement, Statement
+from firnline.graph.statements import PARENT
 
 KEYS_PER_STATEMENT_MAX = 10_000
 STATEMENTS_MAX = 200  # of one operation
-RECORDS_MAX = 100_000  # in one answer
-
-
-class OperationTooCostlyError(UsageError):
-    """The operation is small, but what it asks for is not."""
-
-    code = "operation_too_costly"
-
-    def __init__(self, what: str, limit: int) -> None:
-        super().__init__(
-            f"the operation needs more than {limit} {what}",
-            hint="Ask for smaller pages, fewer levels of lists or fewer fields at once.",
-        )
 
 
 class Fetch(Protocol):
@@ -63,11 +58,24 @@ class Loader:
     seal: CursorSeal
     statements: list[tuple[str, int]]
     resident: ResidentReader | None = None
+    answered: Level | RecordLevel | None = None  # what memory answered last of the root
+    _memory: ResidentAnswers | None = None
     _weights: dict[int, tuple[Any, int]] = field(default_factory=dict)  # id -> value, its records
+
+    def __post_init__(self) -> None:
+        """Let what columns in memory cannot answer be asked of DuckDB."""
+        if self.resident is not None:
+            self._memory = ResidentAnswers(self.resident, self.seal, missing=self._missing)
 
     def record(self, plan: RecordPlan) -> Any:
         """Return the record that a key names, None when there is none to see."""
-        rows = self._page(plan.statement, None)
+        self.answered = None
+        if self._memory is not None and (level := record_level_of(plan)) is not None:
+            with suppress(UnfitError):
+                text = self._memory.record(level)
+                self.answered = level
+                return self._taken(text)
+        rows = self._asked(plan.statement.select, None)
         records = self._records(plan.selection, rows)
         return records[0] if records else None
 
@@ -78,12 +86,34 @@ class Loader:
         self._weighs(records, sum(map(self._weight, records)))
         return records
 
-    def connection(self, plan: ListPlan) -> dict[str, Any]:
+    def connection(self, plan: ListPlan) -> Any:
         """Return a root connection."""
-        rows = None if plan.page is None else self._page(plan.page, None)
-        totals = None if plan.totals is None else self._totals(plan.totals, None)
+        self.answered = None
+        if self._memory is not None and (level := level_of(plan)) is not None:
+            with suppress(UnfitError):
+                text = self._memory.connection(level)
+                self.answered = level
+                return self._taken(text)
+        rows = None if plan.page is None else self._asked(plan.page.select, None)
+        totals = None if plan.totals is None else self._asked(plan.totals.select, None)
         groups = self._groups(plan, None)
         return self._connections(plan, [""], rows, {"": totals}, groups)[""]
+
+    def _taken(self, text: Text | None) -> Any:
+        """Return a text from memory as a value of an answer."""
+        if text is None:
+            return None
+        value = orjson.Fragment(text.content)
+        self._weighs(value, text.weight)
+        return value
+
+    def _missing(self, related: Related, keys: Sequence[Any]) -> list[Text]:
+        """Return what DuckDB has below records that came from memory."""
+        entry = related.entry
+        assert entry is not None
+        columns = {} if entry.local is None else {entry.local: list(keys)}
+        values = self._column(entry, Rows(columns, len(keys)))
+        return [Text(orjson.dumps(value), self._weight(value)) for value in values]
 
     def _rows(self, select: Select) -> Rows:
         if len(self.statements) >= STATEMENTS_MAX:
@@ -120,11 +150,13 @@ class Loader:
         found = self._weights.get(id(value))
         return 1 if found is None else found[1]
 
-    def _column(self, entry: Leaf | Child | Fork, rows: Rows) -> list[Any]:
+    def _column(self, entry: Leaf | Child | Fork | Compound, rows: Rows) -> list[Any]:
         if isinstance(entry, Child):
             return self._related(entry, rows)
         if isinstance(entry, Fork):
             return self._forked(entry, rows)
+        if isinstance(entry, Compound):
+            return self._records(entry.selection, rows)
         if entry.constant is not None or entry.column is None:
             return [entry.constant] * rows.count
         values = rows.columns[entry.column]
@@ -158,16 +190,24 @@ class Loader:
     def _ones(self, plan: RecordPlan, keys: Sequence[str]) -> Mapping[str, Any]:
         if not keys:
             return {}
-        rows = self._page(plan.statement, keys)
+        if self._memory is not None and (level := record_level_of(plan)) is not None:
+            with suppress(UnfitError):
+                texts = self._memory.ones(level, keys)
+                return {key: self._taken(text) for key, text in texts.items()}
+        rows = self._asked(plan.statement.select, keys)
         return dict(zip(rows.columns[PARENT], self._records(plan.selection, rows), strict=True))
 
-    def _many(self, plan: ListPlan, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+    def _many(self, plan: ListPlan, keys: Sequence[str]) -> Mapping[str, Any]:
         if not keys:
             return {}
-        rows = None if plan.page is None else self._page(plan.page, keys)
+        if self._memory is not None and (level := level_of(plan)) is not None:
+            with suppress(UnfitError):
+                texts = self._memory.many(level, keys)
+                return {key: self._taken(text) for key, text in texts.items()}
+        rows = None if plan.page is None else self._asked(plan.page.select, keys)
         totals: dict[str, Rows | None] = dict.fromkeys(keys)
         if plan.totals is not None:
-            totals |= _grouped(self._totals(plan.totals, keys))
+            totals |= _grouped(self._asked(plan.totals.select, keys))
         return self._connections(plan, keys, rows, totals, self._groups(plan, keys))
 
     def _groups(
@@ -181,16 +221,6 @@ class Loader:
             for part in plan.parts
             if part.groups is not None
         }
-
-    def _page(self, statement: Statement, keys: Sequence[str] | None) -> Rows:
-        """Return a page from columns in memory where that is possible, else from DuckDB."""
-        rows = self.resident.page(statement, keys) if self.resident else None
-        return self._asked(statement.select, keys) if rows is None else rows
-
-    def _totals(self, statement: AggregateStatement, keys: Sequence[str] | None) -> Rows:
-        """Return aggregates, likewise."""
-        rows = self.resident.totals(statement, keys) if self.resident else None
-        return self._asked(statement.select, keys) if rows is None else rows
 
     def _asked(
         self, select: Callable[[Sequence[str] | None], Select], keys: Sequence[str] | None
@@ -279,7 +309,7 @@ class Loader:
         return edges
 
 
-def _is_child(entry: Leaf | Child | Fork) -> bool:
+def _is_child(entry: Leaf | Child | Fork | Compound) -> bool:
     return isinstance(entry, Child | Fork)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 from graphql import GraphQLObjectType, get_named_type
 
+from firnline.access.principal import Principal
 from firnline.cache.query import (
     Call,
     Expression,
@@ -28,7 +29,14 @@ from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.shape import GraphObject, GraphRelation
-from firnline.graph.statements import AggregateStatement, Columns, Statement, answered, outlined
+from firnline.graph.statements import (
+    AggregateStatement,
+    Columns,
+    Outline,
+    Statement,
+    answered,
+    outlined,
+)
 from firnline.graph.window import PAGE_MAX, PageSizeError, Window
 
 
@@ -66,10 +74,18 @@ class Fork:
 
 
 @dataclass(slots=True)
+class Compound:
+    """Fields of the record itself as one object, which is never null."""
+
+    key: str
+    selection: RecordSelection
+
+
+@dataclass(slots=True)
 class RecordSelection:
     """What is asked of each record of a scan, in response order."""
 
-    entries: list[Leaf | Child | Fork] = field(default_factory=list)
+    entries: list[Leaf | Child | Fork | Compound] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -129,6 +145,8 @@ class ListPlan:
     binding: bytes
     has_before: bool = False
     is_backward: bool = False  # read from the end, so that each page arrives upside down
+    narrowing: Narrowing | None = None
+    way: str = ""  # the relation's name
 
 
 @dataclass(slots=True)
@@ -149,7 +167,8 @@ class Planner:
         scan, filters = self._scan(found)
         conditions = narrowing.conditions(scan, filters, relation)
         order = filters.order(scan, narrowing.order_by)
-        binding = self._binding(found, relation, narrowing)
+        way = relation.name if relation else ""
+        binding = page_binding(self.context.principal, found.type_name, way, narrowing)
         page = Statement(
             scan=scan,
             columns=Columns(),
@@ -188,6 +207,8 @@ class Planner:
             binding=binding,
             has_before=window.before is not None,
             is_backward=window.is_backward,
+            narrowing=narrowing,
+            way=way,
         )
 
     def record(
@@ -226,7 +247,8 @@ class Planner:
         keys = [str(bound(each, key.scalar, self.context.now).value) for each in asked]
         link = scan.key(found.key)
         selection = self._records(scan, selected, columns)
-        return RecordPlan(selection, Statement(scan, columns, [], link=link)), keys
+        by_key = Outline(link=found.key)
+        return RecordPlan(selection, Statement(scan, columns, [], link=link, outline=by_key)), keys
 
     def _scan(self, found: GraphObject) -> tuple[Scan, Filters]:
         aliases = Aliases()
@@ -237,21 +259,6 @@ class Planner:
 
     def _link(self, scan: Scan, relation: GraphRelation | None) -> Expression | None:
         return None if relation is None else scan.key(relation.remote)
-
-    def _binding(
-        self,
-        found: GraphObject,
-        relation: GraphRelation | None,
-        narrowing: Narrowing,
-    ) -> bytes:
-        principal = self.context.principal
-        way = relation.name if relation else ""
-        return orjson.dumps(
-            [
-                *(principal.tenant, principal.email, found.type_name, way, narrowing.where),
-                *(narrowing.order_by, narrowing.search, narrowing.distinct_on),
-            ]
-        )
 
     def _totals(
         self, found: GraphObject, narrowing: Narrowing, relation: GraphRelation | None
@@ -330,20 +337,34 @@ class Planner:
                 selection.entries.append(self._leaf(scan, each, columns))
             elif each.name in scan.object.forks:
                 selection.entries.append(self._fork(scan, each, columns))
+            elif each.name in scan.object.compounds:
+                selection.entries.append(self._compound(scan, each, columns))
             else:
                 selection.entries.append(self._child(scan, each, columns))
         return selection
 
-    def _leaf(self, scan: Scan, selected: Selected, columns: Columns) -> Leaf:
-        scalar = scan.object.fields[selected.name].scalar
+    def _compound(self, scan: Scan, selected: Selected, columns: Columns) -> Compound:
+        parts = scan.object.compounds[selected.name].parts
+        type_ = _object_type(selected)
+        selection = RecordSelection()
+        for each in self.selections.of(type_, selected.nodes):
+            if each.name == "__typename":
+                selection.entries.append(Leaf(each.key, constant=type_.name))
+            else:
+                selection.entries.append(self._leaf(scan, each, columns, parts[each.name]))
+        return Compound(selected.key, selection)
+
+    def _leaf(self, scan: Scan, selected: Selected, columns: Columns, name: str = "") -> Leaf:
+        name = name or selected.name
+        scalar = scan.object.fields[name].scalar
         try:
-            value = scan.field(selected.name)
+            value = scan.field(name)
         except MaskedFieldError as masked:
             self.context.note(masked.note)
             return Leaf(selected.key)
         return Leaf(
             selected.key,
-            columns.add(answered(value, scalar), (selected.name, "answer")),
+            columns.add(answered(value, scalar), (name, "answer")),
             is_json=scalar == "json",
         )
 
@@ -437,6 +458,16 @@ def _cut_off(scan: Scan, name: str, masked: MaskedFieldError) -> AccessNote:
     """Return the note of a relation whose link may not be read."""
     reason = f"needs {masked.note.coordinate}: {masked.note.reason}"
     return AccessNote(f"{scan.object.type_name}.{name}", "masked", reason, masked.note.source)
+
+
+def page_binding(principal: Principal, type_name: str, way: str, narrowing: Narrowing) -> bytes:
+    """Return what the cursors of a list belong to: who asks, and for what."""
+    return orjson.dumps(
+        [
+            *(principal.tenant, principal.email, type_name, way, narrowing.where),
+            *(narrowing.order_by, narrowing.search, narrowing.distinct_on),
+        ]
+    )
 
 
 def _cursor_columns(columns: Columns, order: Sequence[SortKey]) -> tuple[str, ...]:

@@ -9,15 +9,12 @@ computed from are current.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from itertools import count
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -52,152 +49,25 @@ from firnline.catalog.model import ScalarName
 from firnline.graph.levels import SortSpec
 from firnline.graph.moments import is_timeless, is_timeless_field
 from firnline.graph.request import GraphContext
+from firnline.graph.resident_tables import ResidentTables, Table
 from firnline.graph.scan import Aliases, Scan
 from firnline.graph.shape import GraphObject
 from firnline.graph.statements import answered
 
 Fetch = Callable[[str, Sequence[Any]], Any]
 Versions = Mapping[tuple[str, str], int]
-Kept = TypeVar("Kept")
 _SMALL = 2_000  # rows: more are worked on in a thread, not on the event loop
-_TEXT_OVERHEAD_BYTES = 100  # of a Python text and its place in a dictionary
-_TEXTS_UNCOUNTED_MAX_BYTES = 4 * 1024 * 1024
 
 
 class UnfitError(Exception):
     """DuckDB has to answer this."""
 
 
-class Store(Generic[Kept]):
-    """Computed parts of a table by what they were computed for; the least used go first."""
-
-    def __init__(self, size_max: int) -> None:
-        self._size_max = size_max
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, slot: Hashable) -> Kept | None:
-        """Return what is kept at `slot`."""
-        with self._lock:
-            found = self._kept.get(slot)
-            if found is not None:
-                self._kept.move_to_end(slot)
-            return found
-
-    def put(self, slot: Hashable, value: Kept) -> Kept:
-        """Keep `value` at `slot`, or what another thread kept there first."""
-        with self._lock:
-            found = self._kept.setdefault(slot, value)
-            if len(self._kept) > self._size_max:
-                self._kept.popitem(last=False)
-            return found
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._kept.clear()
-
-    def values(self) -> list[Kept]:
-        """Return everything that is kept."""
-        with self._lock:
-            return list(self._kept.values())
-
-
-_serials = count()
-
-
-@dataclass(slots=True)
-class Table:
-    """One graph object in one data version, rows in order of key.
-
-    `texts` holds rows rendered as JSON, per selection: row -> text. `crossings` holds, for a
-    relation, the code of each row's link in the other table.
-    """
-
-    count: int
-    keys: Any  # pyarrow.Array
-    columns: Store[Any] = field(default_factory=lambda: Store(512))
-    codes: Store[Coded] = field(default_factory=lambda: Store(128))
-    indexes: Store[LinkIndex] = field(default_factory=lambda: Store(32))
-    orders: Store[Positions] = field(default_factory=lambda: Store(32))
-    visible: Store[Mask] = field(default_factory=lambda: Store(256))
-    crossings: Store[Codes] = field(default_factory=lambda: Store(32))
-    texts: Store[dict[int, bytes]] = field(default_factory=lambda: Store(64))
-    texts_bytes: int = 0
-    serial: int = field(default_factory=lambda: next(_serials))
-
-    @property
-    def nbytes(self) -> int:
-        """Return the memory held."""
-        stores: tuple[Store[Any], ...] = (self.columns, self.codes, self.indexes, self.orders)
-        stores += (self.visible, self.crossings)
-        held = [self.keys, *(each for store in stores for each in store.values())]
-        return sum(int(each.nbytes) for each in held) + self.texts_bytes
-
-
-class ResidentTables:
-    """The columns of all tenants, within one memory budget; the least used go first."""
-
-    def __init__(self, budget_bytes: int) -> None:
-        self._budget_bytes = budget_bytes
-        self._tables: OrderedDict[Any, Table] = OrderedDict()
-        self._building = threading.Lock()
-        self._texts_uncounted_bytes = 0
-
-    def reader(
-        self,
-        context: GraphContext,
-        fetch: Fetch,
-        versions: Versions,
-        *,
-        require_thread: Callable[[], None] | None = None,
-    ) -> ResidentReader:
-        """Return what one request reads through; `require_thread` raises on the event loop."""
-        return ResidentReader(self, context, fetch, versions, require_thread or (lambda: None))
-
-    def table(self, slot: Any, build: Callable[[], Table]) -> Table:
-        """Return the table of `slot`, built when absent."""
-        with self._building:
-            table = self._tables.get(slot)
-            if table is None:
-                table = self._tables[slot] = build()
-                # The same object in an older version serves nobody any more.
-                for other in [old for old in self._tables if old[:2] == slot[:2] and old != slot]:
-                    del self._tables[other]
-            self._tables.move_to_end(slot)
-            return table
-
-    def trim(self) -> None:
-        """Give up the least used tables until the budget is kept."""
-        with self._building:
-            self._texts_uncounted_bytes = 0
-            held = sum(table.nbytes for table in self._tables.values())
-            while held > self._budget_bytes and len(self._tables) > 1:
-                _, dropped = self._tables.popitem(last=False)
-                held -= dropped.nbytes
-            for table in self._tables.values():  # the last one: its texts are what may go
-                if held > self._budget_bytes:
-                    held -= table.texts_bytes
-                    table.texts.clear()
-                    table.texts_bytes = 0
-
-    def wrote(self, table: Table, size: int, number: int) -> None:
-        """Count `number` texts of together `size` bytes that were added to a table."""
-        added = size + number * _TEXT_OVERHEAD_BYTES
-        table.texts_bytes += added
-        self._texts_uncounted_bytes += added
-        if self._texts_uncounted_bytes > _TEXTS_UNCOUNTED_MAX_BYTES:
-            self.trim()
-
-    def forget(self, tenant: str) -> None:
-        """Give up a tenant's columns."""
-        with self._building:
-            for slot in [each for each in self._tables if each[0] == tenant]:
-                del self._tables[slot]
-
-
 class ResidentReader:
-    """Finds the records of one request's simple lists."""
+    """Finds the records of one request's simple lists.
+
+    `require_thread` raises where long work would hold others up: on the event loop.
+    """
 
     def __init__(
         self,
@@ -205,7 +75,8 @@ class ResidentReader:
         context: GraphContext,
         fetch: Fetch,
         versions: Versions,
-        require_thread: Callable[[], None],
+        *,
+        require_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self.tables = tables
         self.context = context

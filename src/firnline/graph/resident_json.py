@@ -27,6 +27,7 @@ from firnline.graph.levels import (
     RecordLevel,
     Related,
     Run,
+    Value,
     Values,
 )
 from firnline.graph.resident import ResidentReader, UnfitError, View, matching
@@ -218,8 +219,10 @@ class ResidentAnswers:
 
     def _related(self, view: View, member: Related, rows: Positions) -> _Texts:
         below = member.one or member.many
-        if below is None:
+        if below is None and member.entry is not None:
             return self._unanswered(view, member, rows)
+        if below is None:
+            return _Texts([b"null"] * len(rows))
         if below.object is None or member.local is None:
             empty = _picked_nothing(len(rows))
             if isinstance(below, Level):
@@ -372,20 +375,27 @@ def _page_info(part: LevelPart, cursors: Sequence[bytes], has_more: bool) -> byt
 
 
 def _rendered(view: View, run: Run, rows: Sequence[int]) -> list[bytes]:
-    picked = pa.array(rows, pa.int32())
-    columns = []
-    for value in run.values:
-        if value.origin is None or value.constant is not None:
-            columns.append([value.constant] * len(rows))
-            continue
-        values = view.column(*value.origin).take(picked).to_pylist()
-        if value.is_json:
-            values = [None if each is None else orjson.loads(each) for each in values]
-        columns.append(values)
-    keys = [value.key for value in run.values]
-    return [
-        orjson.dumps(dict(zip(keys, values, strict=True))) for values in zip(*columns, strict=True)
-    ]
+    return [orjson.dumps(each) for each in _objects(view, run.values, pa.array(rows, pa.int32()))]
+
+
+def _objects(view: View, values: Sequence[Value], picked: Any) -> list[dict[str, Any]]:
+    """Return one object per picked row."""
+    if not values:
+        return [{} for _ in range(len(picked))]
+    keys = [value.key for value in values]
+    columns = [_column(view, value, picked) for value in values]
+    return [dict(zip(keys, each, strict=True)) for each in zip(*columns, strict=True)]
+
+
+def _column(view: View, value: Value, picked: Any) -> Sequence[Any]:
+    if value.members is not None:
+        return _objects(view, value.members, picked)
+    if value.origin is None or value.constant is not None:
+        return [value.constant] * len(picked)
+    found = view.column(*value.origin).take(picked).to_pylist()
+    if value.is_json:
+        return [None if each is None else orjson.loads(each) for each in found]
+    return found  # type: ignore[no-any-return]
 
 
 def _placed(texts: _Texts, picked: Picked) -> _Texts:

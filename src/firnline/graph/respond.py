@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
@@ -18,26 +19,23 @@ import orjson
 from graphql import (
     DocumentNode,
     GraphQLError,
-    GraphQLObjectType,
-    GraphQLResolveInfo,
-    get_named_type,
 )
 
 from firnline.access.principal import Principal
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError, UsageError
+from firnline.graph.compiled import CompiledOperations
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.federation import ENTITIES, entities
+from firnline.graph.execution import Execution
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
-from firnline.graph.loader import Loader
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
-from firnline.graph.plan import Planner
-from firnline.graph.request import Completed, GraphContext
-from firnline.graph.resident import ResidentTables
+from firnline.graph.request import GraphContext
+from firnline.graph.resident import ResidentReader, UnfitError
+from firnline.graph.resident_json import ResidentAnswers
+from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.schema import TenantSchema
-from firnline.graph.selection import Selected, Selections
-from firnline.graph.session import LazySnapshot, Session, SnapshotMovedError
+from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.visible import VisibleGraphs
 
@@ -45,6 +43,7 @@ _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
 _DOCUMENTS_MAX = 1024
 _MOVES_MAX = 5  # syncs that may commit between the first look and the snapshot
+_INTROSPECTION = re.compile(r"__(?:schema|type)\b")
 _QUICK_S = 0.015  # longer work would hold up the event loop
 Freshness = Mapping[tuple[str, str], str | None]
 
@@ -77,11 +76,16 @@ class Question:
 class Answer:
     """A GraphQL response. `executed` is false when the document was refused before it ran."""
 
-    data: Mapping[str, Any] | None
+    content: bytes | None  # of `data`, as JSON
     errors: tuple[Mapping[str, Any], ...] = ()
     extensions: Mapping[str, Any] = field(default_factory=dict)
     statements: tuple[tuple[str, int], ...] = ()
     executed: bool = True
+
+    @property
+    def data(self) -> Any:
+        """Return `data` as Python values."""
+        return None if self.content is None else orjson.loads(self.content)
 
     def body(self) -> bytes:
         """Return the response as JSON, errors first as the specification advises."""
@@ -89,7 +93,7 @@ class Answer:
         if self.errors:
             parts["errors"] = list(self.errors)
         if self.executed:
-            parts["data"] = self.data
+            parts["data"] = None if self.content is None else orjson.Fragment(self.content)
         if self.extensions:
             parts["extensions"] = dict(self.extensions)
         return orjson.dumps(parts)
@@ -118,7 +122,8 @@ class Responder:
         self._limits = limits or DocumentLimits()
         self._visible = VisibleGraphs(graphs.schema)
         self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
-        self._quick: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._quick: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        self._compiled = CompiledOperations()
         self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
     async def visible_schema(self, principal: Principal) -> TenantSchema:
@@ -143,7 +148,7 @@ class Responder:
             "the data kept changing while the question was answered", hint="Ask again."
         )
 
-    def _remember(self, slot: tuple[str, str], *, is_quick: bool) -> None:
+    def _remember(self, slot: tuple[str, ...], *, is_quick: bool) -> None:
         """Remember which documents need no thread: columns in memory answer them in no time."""
         if is_quick:
             self._quick[slot] = None
@@ -157,15 +162,16 @@ class Responder:
         text = await self._text(principal, question)
         _check_operation(self._guarded(text), question.operation_name)
         guard_variables(question.variables, self._limits)
-        schema = self._graphs.schema(graph)
+        schema = await self._graphs.prepared_schema(graph)
         database = await self._databases(principal.tenant)
         # Before the snapshot: a sync between the two may make the data younger than what we say of
         # it, never older.
         freshness = self._freshness(database)
         async with Session(database) as session:
             decisions = await session.run(self._graphs.decisions, graph, principal, inline=True)
-            quick = (graph.version, text) in self._quick
-            execution = _Execution(session, self._seal, self._resident, inline=quick)
+            slot = (graph.tenant, graph.version, decisions.fields_fingerprint, text)
+            quick = slot in self._quick
+            execution = Execution(session, self._seal, self._resident, inline=quick)
             started = self._clock.monotonic()
             now = self._clock.now()
             context = GraphContext(
@@ -177,24 +183,77 @@ class Responder:
                 freshness=lambda: freshness,
                 visible=self._visible.of(graph, decisions, principal=principal, now=now),
             )
+            plan_slot = (*slot, question.operation_name or "")
+            known = self._from_memory(plan_slot, schema, context, question, session.snapshot)
+            if known is not None:
+                return Answer(known, extensions=_extensions(context, freshness))
             execution.context = context
+            if _INTROSPECTION.search(text) and context.visible is not None:
+                # Built here, or the first question of each kind of rights would hold up the others.
+                await asyncio.to_thread(context.visible.core_schema)
             result = await schema.execute(
                 text,
                 variable_values=dict(question.variables or {}),
                 context_value=context,
                 operation_name=question.operation_name,
             )
-        self._remember(
-            (graph.version, text),
-            is_quick=not execution.statements and self._clock.monotonic() - started < _QUICK_S,
-        )
+        is_quick = not execution.statements and self._clock.monotonic() - started < _QUICK_S
+        self._remember(slot, is_quick=is_quick)
+        if not result.errors:
+            self._compile(plan_slot, question, execution, result.data)
         return Answer(
-            data=result.data,
+            content=None if result.data is None else orjson.dumps(result.data),
             errors=tuple(_formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
             extensions=_extensions(context, freshness),
             statements=tuple(execution.statements),
             executed=context.variables is not None,
         )
+
+    def _from_memory(
+        self,
+        slot: tuple[str, ...],
+        schema: TenantSchema,
+        context: GraphContext,
+        question: Question,
+        snapshot: LazySnapshot,
+    ) -> bytes | None:
+        """Return `data` where a compiled operation and columns in memory give it at once."""
+        if self._resident is None:
+            return None
+        variables = question.variables or {}
+        compiled = self._compiled.find(slot, variables)
+        values = None if compiled is None else compiled.values(schema.core, variables)
+        if compiled is None or values is None:
+            return None
+        reader = ResidentReader(
+            self._resident,
+            context,
+            snapshot.fetch,
+            snapshot.versions,
+            require_thread=snapshot.require_thread,
+        )
+        try:
+            content = compiled.answer(ResidentAnswers(reader, self._seal, values=values))
+        except (UnfitError, NeedsThreadError, FirnlineError):
+            # Whatever it is, the whole way finds it again and can say what it means.
+            return None
+        context.notes.update(compiled.notes)
+        context.objects_read.update(compiled.objects_read)
+        return content
+
+    def _compile(
+        self, slot: tuple[str, ...], question: Question, execution: Execution, answered: Any
+    ) -> None:
+        """Keep what answered an operation from memory, to be asked again."""
+        asked = execution.asked
+        if asked is None or not execution.is_compilable or execution.context is None:
+            return
+        if answered is None or list(answered) != list(execution.roots):
+            return  # other fields stand beside those of records
+        fragments = [getattr(each, "definition", each) for each in asked.fragments.values()]
+        roots = {key: root for key, root in execution.roots.items() if root is not None}
+        variables = question.variables or {}
+        self._compiled.keep(slot, asked.operation, fragments, variables, roots, execution.context)
 
     def _guarded(self, text: str) -> DocumentNode:
         document = self._documents.get(text)
@@ -246,77 +305,6 @@ def _check_operation(document: DocumentNode, wanted: str | None) -> None:
             f"the document holds {len(names)} operations and none was chosen",
             hint="Send operationName.",
         )
-
-
-class _Execution:
-    """Plans and loads the root fields of one operation."""
-
-    def __init__(
-        self,
-        session: Session,
-        seal: CursorSeal,
-        resident: ResidentTables | None,
-        *,
-        inline: bool,
-    ) -> None:
-        self._session = session
-        self._inline = inline
-        self._seal = seal
-        self._resident = resident
-        self.context: GraphContext | None = None
-        self.statements: list[tuple[str, int]] = []
-
-    async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
-        return Completed(await self._session.run(self._resolve, info, inline=self._inline))
-
-    def _resolve(self, info: GraphQLResolveInfo[Any], snapshot: LazySnapshot) -> Any:
-        assert self.context is not None
-        selections = Selections(info, self.context.variables)
-        planner = Planner(self.context, selections, self._seal)
-        reader = None
-        if self._resident is not None:
-            reader = self._resident.reader(self.context, snapshot.fetch, snapshot.versions)
-        loader = Loader(snapshot.fetch, self._seal, self.statements, reader)
-        node = info.field_nodes[0]
-        key = node.alias.value if node.alias else node.name.value
-        root = Selected(key, info.parent_type, node)
-        root.nodes = list(info.field_nodes)
-        entries = {
-            (found.namespace, name): (found, many)
-            for found in self.context.graph.objects.values()
-            for name, many in (
-                (found.list_name, True),
-                (found.one_name, False),
-                (found.several_name, None),
-            )
-        }
-
-        def load(namespace: str, selected: Selected) -> Any:
-            if selected.name == "__typename":
-                return selected.type.name
-            found, many = entries[namespace, selected.name]
-            if many is None:
-                return loader.records(*planner.records(found, selected))
-            if many:
-                return loader.connection(planner.connection(found, selected))
-            return loader.record(planner.record(found, selected))
-
-        if ("", root.name) in entries:
-            return load("", root)
-        if root.name == ENTITIES:
-            return entities(
-                root,
-                schema=info.schema,
-                context=self.context,
-                selections=selections,
-                planner=planner,
-                loader=loader,
-            )
-        assert root.definition is not None
-        namespace_type = get_named_type(root.definition.type)
-        assert isinstance(namespace_type, GraphQLObjectType)
-        members = selections.of(namespace_type, root.nodes)
-        return {selected.key: load(root.name, selected) for selected in members}
 
 
 def _extensions(

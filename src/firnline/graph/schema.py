@@ -107,6 +107,11 @@ class TenantSchema(strawberry.Schema):
         )
         self._schema._strawberry_schema = self  # type: ignore[attr-defined]
 
+    @property
+    def core(self) -> GraphQLSchema:
+        """Return the schema as graphql-core knows it."""
+        return self._schema
+
     def has_type(self, name: str) -> bool:
         """Say whether the schema has a type of that name."""
         return name in self._schema.type_map
@@ -372,5 +377,4 @@ def _output(each: GraphField) -> Any:
 
 
 def _described(each: GraphField) -> str | None:
-    words = f" One of: {', '.join(each.words)}." if each.words else ""
-    return f"{each.description}{words}".strip() or None
+    return f"{each.description} {each.choices_text}".strip() or None

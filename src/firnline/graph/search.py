@@ -15,7 +15,9 @@ from difflib import SequenceMatcher, get_close_matches
 from graphql import GraphQLSchema, parse, print_ast, print_type
 from graphql.language import ast
 
+from firnline.catalog.model import EnumValue
 from firnline.errors import UsageError
+from firnline.graph.choices import suggested
 from firnline.graph.scalars import SCALARS
 from firnline.graph.shape import (
     GraphCompound,
@@ -35,6 +37,7 @@ _BUILDER_BONUS, _WHOLE_NAME_BONUS = 1.0, 6.0
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+|[^\W_]+")
 _NOISE = frozenset({"a", "an", "by", "from", "in", "is", "of", "on", "the", "to"})
 _EXAMPLE_ROWS = 3
+_VALUES_MAX = 200  # of a field that can be found by them
 
 
 class SearchTextError(UsageError):
@@ -75,11 +78,11 @@ class SearchIndex:
                     f"{found.type_name}.{each.name}",
                     "FIELD",
                     _type_of(each),
-                    " ".join((each.description, *each.words)).strip(),
+                    f"{each.description} {each.choices_text}".strip(),
                     (*_root(found), "nodes", each.name),
                     _example(found, each.name),
                 )
-                index._add(hit, found, each.name)
+                index._add(hit, found, each.name, _labels(each))
             for relation in found.relations.values():
                 target = graph.objects[relation.target]
                 index._add(_relation_hit(found, relation, target), found, relation.name)
@@ -108,7 +111,7 @@ class SearchIndex:
         ranked = sorted(scores, key=lambda at: (-scores[at], self._hits[at].coordinate))
         return [self._hits[position] for position in ranked[:first]]
 
-    def _add(self, hit: Hit, owner: GraphObject, name: str = "") -> None:
+    def _add(self, hit: Hit, owner: GraphObject, name: str = "", values: str = "") -> None:
         position = len(self._hits)
         self._hits.append(hit)
         self._bonus.append(0.0 if owner.namespace else _BUILDER_BONUS)
@@ -117,7 +120,7 @@ class SearchIndex:
         # Later ones win: a word of the name counts as such, also when the description repeats it.
         for words, weight in (
             (_words(owner.type_name), _OWNER),
-            ([word for word in _words(hit.description) if word not in _NOISE], _TEXT),
+            ([word for word in _words(f"{hit.description} {values}") if word not in _NOISE], _TEXT),
             ([*own, "".join(own)], _NAME),
         ):
             for word in words:
@@ -137,6 +140,22 @@ class SearchIndex:
             for position, weight in self._weights[known].items():
                 found[position] = max(found.get(position, 0.0), match * weight)
         return found
+
+
+def values(graph: TenantGraph, coordinate: str, text: str, first: int) -> list[EnumValue]:
+    """Return what a field can be, best match with `text` first; raises SearchTextError.
+
+    No difference is made between a field that there is not and one that is not to be seen.
+    """
+    type_name, _, name = coordinate.partition(".")
+    found = graph.objects.get(type_name)
+    field = None if found is None else found.fields.get(name)
+    if field is None or len(text) > TEXT_MAX:
+        raise SearchTextError(
+            "there is no such field for you to see, or the text is too long",
+            hint=f"Give a coordinate that `_search` found, and up to {TEXT_MAX} characters.",
+        )
+    return suggested(field.choices, text, first)
 
 
 def definitions(schema: GraphQLSchema, coordinates: Sequence[str]) -> str:
@@ -181,6 +200,10 @@ def _match(word: str, known: str) -> float:
 
 def _words(text: str) -> list[str]:
     return [word.casefold() for word in _WORD.findall(text)]
+
+
+def _labels(field: GraphField) -> str:
+    return " ".join(f"{each.value} {each.label}" for each in field.choices[:_VALUES_MAX])
 
 
 def _type_of(field: GraphField) -> str:

@@ -14,7 +14,8 @@ from functools import cached_property
 
 from firnline.cache.naming import column_names
 from firnline.catalog.mapping import MappingError, mapping_problems, scalar_of
-from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
+from firnline.catalog.model import Catalog, EnumValue, FieldInfo, ObjectInfo, ScalarName
+from firnline.graph.choices import choices_of, choices_text
 from firnline.graph.compounds import GraphCompound, provider_compounds
 from firnline.graph.names import field_name, graphql_name, names_beside, object_names
 from firnline.graph.provenance import label_and_help, provenance, sentences
@@ -55,6 +56,12 @@ class GraphField:
     mapping: FieldMapping
     description: str = ""
     words: tuple[str, ...] = ()
+    choices: tuple[EnumValue, ...] = ()
+
+    @property
+    def choices_text(self) -> str:
+        """Return what the field can be, as one sentence."""
+        return choices_text(self.choices, is_closed=bool(self.words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,19 @@ class TenantGraph:
     objects: Mapping[str, GraphObject]
     catalogs: Mapping[str, Catalog]
     columns: Mapping[str, Mapping[str, Mapping[str, str]]] = field(repr=False)
+
+    @cached_property
+    def entries(self) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """Return, by (namespace, field), the type that a root field gives and how many of it."""
+        return {
+            (found.namespace, name): (type_name, way)
+            for type_name, found in self.objects.items()
+            for name, way in (
+                (found.list_name, "list"),
+                (found.one_name, "one"),
+                (found.several_name, "several"),
+            )
+        }
 
     @cached_property
     def shape(self) -> str:
@@ -168,6 +188,7 @@ def _builder_face(
                     spec.description, provenance(mapping.fields[each], source, provider)
                 ),
                 words=spec.values,
+                choices=choices_of(mapping.fields[each], spec.values, source),
             )
             for each, spec in declared.fields.items()
             if each in mapping.fields
@@ -245,6 +266,7 @@ def _provider_field(source: FieldInfo) -> GraphField:
         scalar=source.type,
         mapping=FromField.model_construct(from_=source.name, values={}, otherwise=None),
         description=label_and_help(source),
+        choices=source.values,
     )
 
 
@@ -271,7 +293,7 @@ def _visible(objects: Mapping[str, GraphObject]) -> Iterator[str]:
         yield f"{name}|{found.list_name}|{found.one_name}|{found.namespace}|{found.key}"
         yield found.description
         for each in found.fields.values():
-            yield f"{each.name}|{each.scalar}|{each.description}|{each.words}"
+            yield f"{each.name}|{each.scalar}|{each.description}|{each.words}|{each.choices_text}"
         for relation in found.relations.values():
             yield f"{relation.name}|{relation.target}|{relation.many}|{relation.description}"
         for fork in found.forks.values():

@@ -7,7 +7,6 @@ is null there, and never an error that tells it exists.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,9 +23,9 @@ from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
 from firnline.graph.search import SearchIndex
 from firnline.graph.shape import GraphCompound, GraphFork, GraphObject, GraphRelation, TenantGraph
+from firnline.graph.sharing import FIELDS_MAX, Budget, weight_of
 
-_GRAPHS_MAX = 256
-_SCHEMAS_MAX = 64
+_OBJECTS_MAX = 20_000  # of all parts kept; their fields are the whole graph's own
 
 Key = TypeVar("Key")
 Kept = TypeVar("Kept")
@@ -130,11 +129,11 @@ class VisibleGraphs:
 
     def __init__(self, schema_of: Callable[[TenantGraph], TenantSchema]) -> None:
         self._schema_of = schema_of
-        self._lock = Lock()
-        self._graphs: OrderedDict[tuple[str, str], TenantGraph] = OrderedDict()
-        self._schemas: OrderedDict[str, TenantSchema] = OrderedDict()
-        self._sdls: OrderedDict[str, str] = OrderedDict()
-        self._indexes: OrderedDict[str, SearchIndex] = OrderedDict()
+        self._building = Lock()
+        self._graphs: Budget[tuple[str, str], TenantGraph] = Budget(_OBJECTS_MAX)
+        self._schemas: Budget[str, TenantSchema] = Budget(FIELDS_MAX)
+        self._sdls: Budget[str, str] = Budget(FIELDS_MAX)
+        self._indexes: Budget[str, SearchIndex] = Budget(FIELDS_MAX)
 
     def of(
         self, graph: TenantGraph, decisions: Decisions, *, principal: Principal, now: datetime
@@ -152,7 +151,7 @@ class VisibleGraphs:
             lambda: visible_graph(
                 whole, visible.decisions, principal=visible.principal, now=visible.now
             ),
-            _GRAPHS_MAX,
+            len(whole.objects),
         )
 
     def schema(self, visible: Visible) -> TenantSchema:
@@ -160,31 +159,35 @@ class VisibleGraphs:
         graph = self.graph(visible)
         if graph.shape == visible.whole.shape:
             return self._schema_of(visible.whole)
-        return self._kept(self._schemas, graph.shape, lambda: TenantSchema(graph), _SCHEMAS_MAX)
+        return self._kept(self._schemas, graph.shape, lambda: TenantSchema(graph), weight_of(graph))
 
     def index(self, visible: Visible) -> SearchIndex:
         """Return what can be found in the part."""
         graph = self.graph(visible)
-        return self._kept(self._indexes, graph.shape, lambda: SearchIndex.of(graph), _SCHEMAS_MAX)
+        return self._kept(
+            self._indexes, graph.shape, lambda: SearchIndex.of(graph), weight_of(graph)
+        )
 
     def federated_sdl(self, visible: Visible) -> str:
         """Return the part as a subgraph's SDL."""
         graph, schema = self.graph(visible), self.schema(visible)._schema
         return self._kept(
-            self._sdls, graph.shape, lambda: federated_sdl(schema, graph), _SCHEMAS_MAX
+            self._sdls, graph.shape, lambda: federated_sdl(schema, graph), weight_of(graph)
         )
 
     def _kept(
-        self, kept: OrderedDict[Key, Kept], key: Key, make: Callable[[], Kept], kept_max: int
+        self, kept: Budget[Key, Kept], key: Key, make: Callable[[], Kept], weight: int
     ) -> Kept:
-        with self._lock:
-            found = kept.get(key)
-            if found is None:
-                found = kept[key] = make()
-                if len(kept) > kept_max:
-                    kept.popitem(last=False)
-            kept.move_to_end(key)
-            return found
+        # What is there is given without waiting: the event loop asks, too, for every field of an
+        # introspection, while a thread may be building for somebody else.
+        found = kept.get(key)
+        if found is None:
+            with self._building:
+                found = kept.get(key)
+                if found is None:
+                    found = make()
+                    kept.put(key, found, weight)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,119 @@
+"""Executes the root fields of one operation: plan, load, and the value that answers the field.
+
+Takes what graphql-core says of a root field; respond receives completed values, and the levels that
+columns in memory answered, to be compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
+
+from firnline.graph.compiled import Root
+from firnline.graph.cursor import CursorSeal
+from firnline.graph.federation import ENTITIES, entities
+from firnline.graph.loader import Loader
+from firnline.graph.plan import Planner
+from firnline.graph.request import Completed, GraphContext
+from firnline.graph.resident import ResidentReader
+from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.selection import Selected, Selections
+from firnline.graph.session import LazySnapshot, Session
+
+
+class Execution:
+    """Plans and loads the root fields of one operation.
+
+    `roots` holds, by response key, what columns in memory answered; None where DuckDB was needed.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        seal: CursorSeal,
+        resident: ResidentTables | None,
+        *,
+        inline: bool,
+    ) -> None:
+        self._session = session
+        self._inline = inline
+        self._seal = seal
+        self._resident = resident
+        self.context: GraphContext | None = None
+        self.statements: list[tuple[str, int]] = []
+        self.roots: dict[str, Root | None] = {}
+        self.asked: GraphQLResolveInfo[Any] | None = None
+
+    async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
+        """Return the completed value of a root field."""
+        self.asked = info
+        return Completed(await self._session.run(self._resolve, info, inline=self._inline))
+
+    @property
+    def is_compilable(self) -> bool:
+        """Say whether columns in memory alone answered the operation."""
+        return bool(self.roots) and all(root is not None for root in self.roots.values())
+
+    def _resolve(self, info: GraphQLResolveInfo[Any], snapshot: LazySnapshot) -> Any:
+        assert self.context is not None
+        selections = Selections(info, self.context.variables)
+        planner = Planner(self.context, selections, self._seal)
+        reader = None
+        if self._resident is not None:
+            reader = ResidentReader(
+                self._resident,
+                self.context,
+                snapshot.fetch,
+                snapshot.versions,
+                require_thread=snapshot.require_thread,
+            )
+        loader = Loader(snapshot.fetch, self._seal, self.statements, reader)
+        node = info.field_nodes[0]
+        key = node.alias.value if node.alias else node.name.value
+        root = Selected(key, info.parent_type, node)
+        root.nodes = list(info.field_nodes)
+        self.roots[key] = None
+        if ("", root.name) in self.context.graph.entries:
+            value, self.roots[key] = self._load("", root, planner, loader)
+            return value
+        if root.name == ENTITIES:
+            return entities(
+                root,
+                schema=info.schema,
+                context=self.context,
+                selections=selections,
+                planner=planner,
+                loader=loader,
+            )
+        assert root.definition is not None
+        namespace_type = get_named_type(root.definition.type)
+        assert isinstance(namespace_type, GraphQLObjectType)
+        values: dict[str, Any] = {}
+        members: list[tuple[bytes, Root]] = []
+        for selected in selections.of(namespace_type, root.nodes):
+            values[selected.key], member = self._load(root.name, selected, planner, loader)
+            if member is not None:
+                members.append((orjson.dumps(selected.key) + b":", member))
+        if len(members) == len(values):
+            self.roots[key] = tuple(members)
+        return values
+
+    def _load(
+        self, namespace: str, selected: Selected, planner: Planner, loader: Loader
+    ) -> tuple[Any, Root | None]:
+        """Return the value of one entry field, and what answered it from memory."""
+        assert self.context is not None
+        if selected.name == "__typename":
+            return selected.type.name, orjson.dumps(selected.type.name)
+        type_name, way = self.context.graph.entries[namespace, selected.name]
+        found = self.context.graph.objects[type_name]
+        match way:
+            case "list":
+                value = loader.connection(planner.connection(found, selected))
+            case "one":
+                value = loader.record(planner.record(found, selected))
+            case _:
+                return loader.records(*planner.records(found, selected)), None
+        return value, loader.answered
