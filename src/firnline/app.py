@@ -29,6 +29,7 @@ from firnline.connections.tokens import (
 from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.cursor import CursorSeal
+from firnline.graph.deadline import Deadline, in_time
 from firnline.graph.operations import publish
 from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.respond import Answer, Question, Responder
@@ -116,9 +117,14 @@ class App:
         variables: Mapping[str, object] | None = None,
         operation_name: str | None = None,
     ) -> Answer:
-        """Answer one GraphQL question as `principal`."""
+        """Answer one GraphQL question as `principal`; raises DeadlineError when it takes too long.
+
+        The work is then cancelled down to the statement that DuckDB ran.
+        """
         question = Question(query, document_id, variables, operation_name)
-        return await self.responder.answer(principal, question)
+        # The edge's own deadline began earlier; this one is for everybody else.
+        deadline = Deadline(self.settings.request_deadline_s)
+        return await in_time(self.responder.answer(principal, question), deadline)
 
     async def schema(self, tenant: str, *, person: str = "") -> TenantSchema:
         """Return the tenant's schema of today, or the part of it that a person may read."""

@@ -8,32 +8,16 @@ without ever waiting: only what waits is worth a timer and a task that listens f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from firnline.web.refusals import DeadlineError
+from firnline.graph.deadline import Deadline, in_time
 
 T = TypeVar("T")
-
-
-class Deadline:
-    """The moment until which a request must be answered."""
-
-    __slots__ = ("at", "seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.at = asyncio.get_running_loop().time() + seconds
-
-
-async def in_time(work: Coroutine[Any, Any, T], deadline: Deadline) -> T:
-    """Return what `work` returns; cancel it and raise DeadlineError when the deadline passes."""
-    return await _bounded(work, deadline, nullcontext())
 
 
 async def while_connected(work: Coroutine[Any, Any, T], receive: Receive, deadline: Deadline) -> T:
@@ -41,51 +25,7 @@ async def while_connected(work: Coroutine[Any, Any, T], receive: Receive, deadli
 
     The request's body must have been read: whatever arrives now can only be the departure.
     """
-    return await _bounded(work, deadline, _Departure(receive))
-
-
-async def _bounded(
-    work: Coroutine[Any, Any, T],
-    deadline: Deadline,
-    departure: AbstractAsyncContextManager[object],
-) -> T:
-    try:
-        pending = work.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return] # StopIteration does not say of what
-    try:
-        async with asyncio.timeout_at(deadline.at) as timer, departure:
-            return await _Resumed(work, pending)
-    except TimeoutError as error:
-        if timer.expired():
-            raise DeadlineError(deadline.seconds) from error
-        raise
-    finally:
-        work.close()
-
-
-class _Resumed(Generic[T]):
-    """Awaits a coroutine that has begun: hands on what it waits for, then all that follows.
-
-    All of it happens in one task, so that timeouts inside the work cancel what they mean to.
-    """
-
-    def __init__(self, work: Coroutine[Any, Any, T], pending: Any) -> None:
-        self._work = work
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        pending = self._pending
-        try:
-            while True:
-                try:
-                    answer = yield pending
-                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it goes on
-                    pending = self._work.throw(error)
-                else:
-                    pending = self._work.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return] # StopIteration does not say of what
+    return await in_time(work, deadline, waiting=_Departure(receive))
 
 
 class _Departure:

@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from firnline.access.principal import Principal, TokenRefusedError, TokenVerifier
 from firnline.errors import FirnlineError
+from firnline.graph.deadline import Deadline, in_time
 from firnline.web.body import read_graph_request
-from firnline.web.departure import Deadline, in_time, while_connected
+from firnline.web.departure import while_connected
 from firnline.web.gateway import Gateway, GraphAnswer, GraphRequest
 from firnline.web.head import RequestHead
 from firnline.web.limiter import QueryLimiter

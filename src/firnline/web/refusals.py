@@ -126,20 +126,6 @@ class BatchRefusedError(FirnlineError):
         )
 
 
-class DeadlineError(FirnlineError):
-    """The request could not be answered in time."""
-
-    code = "deadline"
-    status = 504
-    retryable = True
-
-    def __init__(self, deadline_s: float) -> None:
-        super().__init__(
-            f"the request was not answered within {deadline_s:g} seconds",
-            hint="Ask for fewer records or fields, or try again.",
-        )
-
-
 class InternalError(FirnlineError):
     """Something failed that should not; the log has the cause under the id in the message."""
 
