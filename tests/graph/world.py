@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import orjson
 import pyarrow as pa
+from tests.graph.notes import NOTES, PLACE, drawn_notes
 from tests.graph.rights import grant
 
 from firnline.access.model import (
@@ -36,8 +37,6 @@ from firnline.cache.columns import arrow_type
 from firnline.cache.database import TenantDatabase
 from firnline.catalog.model import (
     Catalog,
-    CompoundInfo,
-    EnumValue,
     FieldInfo,
     ObjectInfo,
     Reference,
@@ -65,8 +64,6 @@ def fields(**types: Any) -> tuple[FieldInfo, ...]:
 
 
 def _field(name: str, kind: Any) -> FieldInfo:
-    if isinstance(kind, FieldInfo):
-        return kind
     if isinstance(kind, str):
         return FieldInfo(name=name, type=kind)  # type: ignore[arg-type]
     type_, targets, relation, inverse = kind
@@ -122,43 +119,6 @@ DEALS = ObjectInfo(
 )
 USERS = ObjectInfo(
     name="users", key="id", fields=fields(id="id", name="string", team="string", email="string")
-)
-MOODS = FieldInfo(
-    name="mood",
-    type="string",
-    label="Mood",
-    source_type="picklist",
-    values=(
-        EnumValue(value="1", label="Very happy"),
-        EnumValue(value="2", label="Unhappy"),
-        EnumValue(value="calm", label="Calm"),
-        EnumValue(value="0", label="Happy enough", active=False),
-    ),
-)
-NOTES = ObjectInfo(
-    name="notes",
-    key="id",
-    fields=fields(
-        id="id",
-        subject="string",
-        what_id=("id", "accounts deals users", "What", "Notes"),
-        who_id=("id", "users accounts", "Who", ""),
-        place_street="string",
-        place_city="string",
-        place_latitude="decimal",
-        first_name="string",
-        name="string",
-        mood=MOODS,
-    ),
-    compounds=(
-        CompoundInfo(
-            name="Place",
-            label="Meeting place",
-            source_type="address",
-            parts={"street": "place_street", "city": "place_city", "latitude": "place_latitude"},
-        ),
-        CompoundInfo(name="name", parts={"firstName": "first_name", "gone": "not_there"}),
-    ),
 )
 SHARES = ObjectInfo(
     name="shares",
@@ -246,9 +206,7 @@ PEOPLE: Mapping[str, Mapping[str, ObjectAccess]] = {
     },
     "crmonly@x.test": {"accounts": seen(), "deals": seen()},
     "notesonly@x.test": {
-        "notes": seen(
-            **dict.fromkeys(("place_street", "place_city", "place_latitude", "mood"), "nobody")
-        ),
+        "notes": seen(mood="nobody", **dict.fromkeys(PLACE.values(), "nobody")),
     },
     "nobody@x.test": {},
 }
@@ -342,23 +300,7 @@ def seeded(seed: int = 7) -> Rows:
         }
         for n in range(1, 46)
     ]
-    notes = [
-        {
-            "id": f"n{n:02d}",
-            "subject": some(words),
-            "what_id": some(
-                [row["id"] for row in (*accounts[:16], *deals[:9], *users)] + ["gone"], 0.1
-            ),
-            "who_id": some(["u1", "u2", "u5", "a1", "a2", "gone"], 0.1),
-            "place_street": some(words),
-            "place_city": some(["Ulm", "Graz"]),
-            "place_latitude": some([Decimal(k * 5) / 4 for k in range(9)]),
-            "first_name": some(words),
-            "name": some(words),
-            "mood": some(["1", "2", "calm", "0"]),
-        }
-        for n in range(1, 41)
-    ]
+    about = [row["id"] for row in (*accounts[:16], *deals[:9], *users)]
     grants: dict[str, list[Row]] = {"crm": [], "desk": []}
     for email, objects in PEOPLE.items():
         for name, access in objects.items():
@@ -367,7 +309,7 @@ def seeded(seed: int = 7) -> Rows:
         ("crm", "accounts"): accounts,
         ("crm", "deals"): deals,
         ("crm", "users"): users,
-        ("crm", "notes"): notes,
+        ("crm", "notes"): drawn_notes(seed, about),
         ("crm", "shares"): shares,
         ("crm", "grants"): grants["crm"],
         ("desk", "tickets"): tickets,

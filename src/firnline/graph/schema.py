@@ -38,6 +38,7 @@ from firnline.graph import fixed
 from firnline.graph.aggregates import AGGREGATE_TYPES, AGGREGATES, aggregate_scalar
 from firnline.graph.federation import entity_field, federated_sdl
 from firnline.graph.inputs import Inputs, is_sortable
+from firnline.graph.provenance import sentences
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
 from firnline.graph.shape import GraphCompound, GraphField, GraphFork, GraphObject, TenantGraph
@@ -377,4 +378,6 @@ def _output(each: GraphField) -> Any:
 
 
 def _described(each: GraphField) -> str | None:
-    return f"{each.description} {each.choices_text}".strip() or None
+    if not each.choices_text:
+        return each.description or None
+    return sentences(each.description, each.choices_text)
