@@ -22,6 +22,7 @@ from firnline.errors import FirnlineError
 from firnline.settings import read_settings
 from firnline.web.application import create_web
 from firnline.web.backend import ProjectGateway
+from firnline.web.collector import settled_collector
 from firnline.web.server import address_of, create_server, open_socket, run_serving
 
 
@@ -55,7 +56,8 @@ async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) ->
         )
         announce(url, development=settings.development, as_json=as_json)
         async with app.serving():
-            await create_server(web).serve(sockets=[listening])
+            with settled_collector():
+                await create_server(web).serve(sockets=[listening])
 
 
 def announce(url: str, *, development: bool, as_json: bool) -> None:
