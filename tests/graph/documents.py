@@ -104,7 +104,7 @@ class Drawing:
         return found
 
     def _where(self, kind: str) -> str:
-        if self._chance(0.03):
+        if self._chance(0.05):
             return "{id: {eq: null}}"
         if self._chance(0.5):
             values = [self.draw(wheres(kind, 1)) for _ in range(ASKED_TIMES)]
@@ -131,9 +131,11 @@ class Drawing:
         if self._chance(0.3):
             return []
         sizes = [self.dice.choice((0, 1, 2, 3, 5, 60 if depth else 7)) for _ in range(ASKED_TIMES)]
-        if self._chance(0.04):
+        if self._chance(0.1):
             sizes[self.dice.randrange(ASKED_TIMES)] = self.dice.choice((-1, 201))
         found = [f"{name}: {self._given('Int', sizes)}"]
+        if self._chance(0.03):
+            found.append(f"{self.dice.choice(('after', 'before'))}: {literal('nothing of ours')}")
         if self._chance(0.02):
             found.append(f"{'last' if name == 'first' else 'first'}: 2")
         return found

@@ -54,7 +54,7 @@ def test_plain_schema_offers_what_the_gateway_offers(world: World, schema: Schem
 
 
 @settings(
-    max_examples=2_000 if IS_LONG else 150,
+    max_examples=2_000 if IS_LONG else 100,
     deadline=None,
     derandomize=not IS_LONG,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a smaller seed is no smaller document

@@ -62,6 +62,26 @@ class LazySnapshot:
                 self._manager, self._snapshot = manager, snapshot
             return self._snapshot
 
+    def settle(self) -> None:
+        """Open the snapshot and take its versions; call before anything looked at them."""
+        self.require_thread()
+        with self._opening:
+            if self._is_interrupted:
+                raise QueryInterruptedError
+            self._manager = self._database.snapshot()
+            self._snapshot = self._manager.__enter__()
+            self.versions = self._snapshot.versions
+
+    def settle(self) -> None:
+        """Open the snapshot at whatever versions there are: from now on they cannot move."""
+        self.require_thread()
+        with self._opening:
+            if self._is_interrupted:
+                raise QueryInterruptedError
+            manager = self._database.snapshot()
+            self._snapshot, self._manager = manager.__enter__(), manager
+            self.versions = self._snapshot.versions
+
     def require_thread(self) -> None:
         """Raise NeedsThreadError on the event loop: what follows takes long."""
         if threading.get_ident() == self._loop_thread:
@@ -130,4 +150,6 @@ class Session:
             while not running.done():
                 self.snapshot.interrupt()
                 await asyncio.wait([running], timeout=_INTERRUPT_EVERY_S)
+            if not running.cancelled():
+                running.exception()  # looked at, or asyncio reports it as lost
             raise
