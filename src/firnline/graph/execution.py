@@ -13,6 +13,7 @@ from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
 
 from firnline.graph.compiled import Root
 from firnline.graph.cursor import CursorSeal
+from firnline.graph.explain import Explanation
 from firnline.graph.federation import ENTITIES, entities
 from firnline.graph.loader import Loader
 from firnline.graph.plan import Planner
@@ -21,6 +22,7 @@ from firnline.graph.resident import ResidentReader
 from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.session import LazySnapshot, Session
+from firnline.graph.trace import TracedLoader, TracedPlanner
 
 
 class Execution:
@@ -36,8 +38,10 @@ class Execution:
         resident: ResidentTables | None,
         *,
         inline: bool,
+        explanation: Explanation | None = None,
     ) -> None:
         self._session = session
+        self._explanation = explanation
         self._inline = inline
         self._seal = seal
         self._resident = resident
@@ -59,7 +63,6 @@ class Execution:
     def _resolve(self, info: GraphQLResolveInfo[Any], snapshot: LazySnapshot) -> Any:
         assert self.context is not None
         selections = Selections(info, self.context.variables)
-        planner = Planner(self.context, selections, self._seal)
         reader = None
         if self._resident is not None:
             reader = ResidentReader(
@@ -69,7 +72,13 @@ class Execution:
                 snapshot.versions,
                 require_thread=snapshot.require_thread,
             )
-        loader = Loader(snapshot.fetch, self._seal, self.statements, reader)
+        if self._explanation is None:
+            planner = Planner(self.context, selections, self._seal)
+            loader = Loader(snapshot.fetch, self._seal, self.statements, reader)
+        else:
+            trace = self._explanation.trace()
+            planner = TracedPlanner(self.context, selections, self._seal, trace=trace)
+            loader = TracedLoader(snapshot.fetch, self._seal, self.statements, reader, trace=trace)
         node = info.field_nodes[0]
         key = node.alias.value if node.alias else node.name.value
         root = Selected(key, info.parent_type, node)

@@ -9,9 +9,9 @@ shown the SQL as it was sent.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from firnline.access.model import Everything, Nothing
 from firnline.access.principal import Principal
@@ -69,15 +69,17 @@ class Explanation:
         self._stages = {"guard": 0.0, "access": 0.0}
         self._traces: list[Trace] = []
 
+    @classmethod
+    def of(cls, detail: Detail | None, *, clock: Clock) -> Self | None:
+        """Return what collects, None where nothing is to be explained."""
+        return None if detail is None else cls(detail, clock=clock)
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time of a block to a stage."""
         started = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            spent = self._clock.monotonic() - started
-            self._stages[name] = self._stages.get(name, 0.0) + spent
+        yield
+        self._stages[name] = self._stages.get(name, 0.0) + self._clock.monotonic() - started
 
     def trace(self) -> Trace:
         """Return what follows one root field."""
@@ -85,10 +87,9 @@ class Explanation:
         self._traces.append(trace)
         return trace
 
-    def as_dict(
-        self, context: GraphContext, freshness: Mapping[str, Any], versions: Versions
-    ) -> dict[str, Any]:
+    def as_dict(self, context: GraphContext, versions: Versions) -> dict[str, Any]:
         """Return `extensions.explain`."""
+        freshness = context.freshness()
         fields = [field for trace in self._traces for field in trace.fields()]
         stages = {
             **self._stages,
@@ -103,12 +104,19 @@ class Explanation:
             "milliseconds": {name: milliseconds(each) for name, each in stages.items()},
             "fields": fields,
             "access": _access(context),
-            "freshness": dict(freshness),
-            "versions": {
-                f"{connection}.{name}": versions.get((connection, name))
+            "sources": {
+                f"{connection}.{name}": {
+                    "syncedAt": freshness.get((connection, name)),
+                    "version": versions.get((connection, name)),
+                }
                 for connection, name in sorted(context.objects_read)
             },
         }
+
+
+def stage(explanation: Explanation | None, name: str) -> AbstractContextManager[None]:
+    """Return a block whose time is added to a stage, where something is to be explained."""
+    return nullcontext() if explanation is None else explanation.stage(name)
 
 
 def milliseconds(seconds: float) -> float:

@@ -24,6 +24,7 @@ from firnline.graph.levels import Level, RecordLevel, Related
 from firnline.graph.loader import Loader
 from firnline.graph.plan import (
     Child,
+    Compound,
     Fork,
     Leaf,
     ListPlan,
@@ -75,7 +76,11 @@ class Trace:
     @contextmanager
     def at(self, plan: Plan) -> Iterator[None]:
         """Take what is asked within the block for what this plan asks."""
-        self._current.append(self._steps[id(plan)])
+        step = self._steps.get(id(plan))
+        if step is None:  # a list that is empty for every parent, and asks nothing
+            yield
+            return
+        self._current.append(step)
         try:
             yield
         finally:
@@ -326,12 +331,20 @@ def _fields(plan: Plan) -> list[str]:
     if statement is None:
         return []
     names = [
-        statement.columns.origins.get(entry.column, ("", ""))[0]
+        statement.columns.origins.get(leaf.column, ("", ""))[0]
         for selection in _selections(plan)
-        for entry in selection.entries
-        if isinstance(entry, Leaf) and entry.column is not None
+        for leaf in _leaves(selection)
+        if leaf.column is not None
     ]
     return list(dict.fromkeys(name for name in names if name))
+
+
+def _leaves(selection: RecordSelection) -> Iterator[Leaf]:
+    for entry in selection.entries:
+        if isinstance(entry, Leaf):
+            yield entry
+        elif isinstance(entry, Compound):
+            yield from _leaves(entry.selection)
 
 
 def _tables(plan: Plan) -> list[str]:
