@@ -83,6 +83,7 @@ class App:
             seal=seal,
             clock=clock,
             resident=ResidentTables(settings.resident_mb * 1024 * 1024),
+            kept_bytes=settings.response_cache_mb * 1024 * 1024,
         )
 
     @property

@@ -48,12 +48,14 @@ class Settings(BaseSettings):
     queries_running_max: int = Field(default=8, ge=1)  # at once, of one tenant
     queries_waiting_max: int = Field(default=128, ge=0)
     persisted_only: bool = False  # published operations only, at every tenant
+    explain: bool = False  # people may see how their operations are answered; in development always
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     automatic_persisted_queries: bool = False  # Apollo's clients may register texts by hash
     duckdb_memory: str = Field(default="1GB", pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")
     duckdb_threads: int = Field(default=2, ge=1)
     open_caches_max: int = Field(default=32, ge=1)  # open while unused; the rest open when needed
     open_caches_idle_s: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    response_cache_mb: int = Field(default=64, ge=0)  # answers kept until data changes; 0: none
     resident_mb: int = 512  # columns kept in memory, over all tenants
 
     @field_validator("routes")

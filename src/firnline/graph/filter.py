@@ -32,12 +32,26 @@ from firnline.graph.shape import GraphField, GraphFork, GraphObject, GraphRelati
 
 NESTING_MAX = 8
 ORDER_NESTING_MAX = 3
+CONDITIONS_MAX = 200  # of one `where` or `having`, those of related records among them
+SORT_KEYS_MAX = 16
 
 
 class FilterError(UsageError):
     """A filter or order cannot be understood."""
 
     code = "filter_invalid"
+
+
+class FilterTooLargeError(UsageError):
+    """A filter or order has more parts than one statement should have."""
+
+    code = "filter_too_large"
+
+    def __init__(self, what: str, count: int, limit: int) -> None:
+        super().__init__(
+            f"{count} {what} are over the limit of {limit}",
+            hint="Give several values of one field as a list (`in`), or split the question.",
+        )
 
 
 class NullFilterError(FilterError):
@@ -61,6 +75,8 @@ class Filters:
 
         Raises FilterError, ConditionError or MaskedFieldError.
         """
+        if depth == 0:
+            check_size(wanted)
         if depth > NESTING_MAX:
             raise FilterError(
                 f"the filter is nested deeper than {NESTING_MAX}",
@@ -69,13 +85,23 @@ class Filters:
         return all_of([self._part(scan, key, value, depth) for key, value in wanted.items()])
 
     def order(self, scan: Scan, wanted: Sequence[Mapping[str, str | None]]) -> list[SortKey]:
-        """Return the sort keys of an `orderBy` value, ended by the key so that order is total."""
+        """Return the sort keys of an `orderBy` value, ended by the key so that order is total.
+
+        A builder's key need not be one at the source: the source's own then decides at last.
+        """
+        if len(wanted) > SORT_KEYS_MAX:
+            raise FilterTooLargeError("sort keys", len(wanted), SORT_KEYS_MAX)
         keys: list[SortKey] = []
         for each in wanted:
             keys.append(self._sort_key(scan, each, 0))
         key_field = scan.object.fields[scan.object.key]
         if all(key.field is not key_field for key in keys):
             keys.append(SortKey(key_field, scan.field(key_field.name), "ASC"))
+        tie = scan.tie()
+        if tie is not None:
+            source = scan.object.source
+            field = replace(key_field, name="", scalar=source.by_name[source.key].type)
+            keys.append(SortKey(field, tie, "ASC", is_tie=True))
         return keys
 
     def scan(self, found: GraphObject) -> Scan:
@@ -113,7 +139,7 @@ class Filters:
         target, link = self._related(scan, relation)
         inner = self._sort_key(target, wanted, depth + 1)
         alias = self._aliases.next()
-        columns = (("v", inner.expression), ("k", target.field(target.object.key)))
+        columns = (("v", inner.expression), ("k", target.identity()))
         # Over a relation by another field than the key there may be several: the first by key,
         # which is also the one that the relation shows.
         value = Call("first_by", (Column(alias, "v"), Column(alias, "k")))
@@ -126,6 +152,7 @@ class Filters:
     ) -> SortKey:
         function, chosen = only(wanted["aggregate"], "aggregate")
         restriction = wanted.get("where") or {}
+        check_size(restriction)
         name = None
         if function != "count":
             name, chosen = only(chosen, function)
@@ -276,7 +303,10 @@ class Filters:
 class SortKey:
     """One sort key: its field, its expression and where nulls go."""
 
-    def __init__(self, field: GraphField, expression: Expression, direction: str) -> None:
+    def __init__(
+        self, field: GraphField, expression: Expression, direction: str, *, is_tie: bool = False
+    ) -> None:
+        self.is_tie = is_tie  # decides only among records of equal keys
         self.field = field
         self.expression = expression
         self.direction = direction
@@ -291,12 +321,27 @@ class SortKey:
             self.field,
             self.expression,
             direction if self.nulls_first else f"{direction}_NULLS_FIRST",
+            is_tie=self.is_tie,
         )
 
     @property
     def order(self) -> Order:
         """Return the part of ORDER BY."""
         return Order(self.expression, self.descending, self.nulls_first)
+
+
+def check_size(wanted: Mapping[str, Any]) -> None:
+    """Raise FilterTooLargeError when a filter has too many conditions; a list of values is one."""
+    waiting: list[Any] = [wanted]
+    count = 0
+    for each in waiting:  # which grows: variables may nest as deep as they like
+        inner = each.values() if isinstance(each, Mapping) else ()
+        if isinstance(each, list | tuple) and any(isinstance(part, Mapping) for part in each):
+            inner = each
+        waiting.extend(inner)
+        count += not inner
+    if count > CONDITIONS_MAX:
+        raise FilterTooLargeError("conditions", count, CONDITIONS_MAX)
 
 
 def only(wanted: Mapping[str, Any] | None, place: str) -> tuple[str, Any]:

@@ -7,13 +7,13 @@ counts as one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from graphql import DocumentNode, StringValueNode, Visitor, visit
 
 from firnline.catalog.relative_time import is_relative
-from firnline.graph.shape import GraphField, GraphObject, TenantGraph
+from firnline.graph.shape import GraphField
 from firnline.spec.model import When
 
 _FORM_LENGTH_MAX = 32
@@ -37,16 +37,6 @@ def is_timeless_field(field: GraphField) -> bool:
     return not isinstance(field.mapping, When) or is_timeless(field.mapping.when)
 
 
-def is_timeless_object(found: GraphObject) -> bool:
-    """Say whether a record of the object stays one, with all its values."""
-    return is_timeless(found.where) and all(map(is_timeless_field, found.fields.values()))
-
-
-def clocked_objects(graph: TenantGraph) -> frozenset[str]:
-    """Return the types whose records change with the clock alone."""
-    return frozenset(name for name, found in graph.objects.items() if not is_timeless_object(found))
-
-
 def is_timeless_document(document: DocumentNode) -> bool:
     """Say whether no literal of the document could be a relative time."""
     seen = _Literals()
@@ -61,8 +51,3 @@ class _Literals(Visitor):
 
     def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
         self.texts.append(node.value)
-
-
-def depends_on(objects: Iterable[str], clocked: frozenset[str]) -> bool:
-    """Say whether any of the types changes with the clock."""
-    return not clocked.isdisjoint(objects)

@@ -82,12 +82,11 @@ class Narrowing:
             keys.append(every.key(relation.remote))
         matching = self._matching(every, filters)
         order = tuple(key.order for key in filters.order(every, self.order_by))
-        key = scan.object.key
         number = RowNumber(keys[0], order, tuple(keys[1:]))
-        rows = every.select((("k", every.field(key)), ("n", number)), matching)
+        rows = every.select((("k", every.identity()), ("n", number)), matching)
         is_first = Call("eq", (Column("d", "n"), Bound(1, "BIGINT")))
         firsts = Select((("k", Column("d", "k")),), rows, "d", where=is_first)
-        return InSelect(scan.field(key), firsts)
+        return InSelect(scan.identity(), firsts)
 
 
 def searched(context: GraphContext, scan: Scan, text: str) -> Expression:

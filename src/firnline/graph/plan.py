@@ -224,12 +224,14 @@ class Planner:
             value = self.selections.arguments(selected)[found.key]
             where = [condition(scan.field(key.name), key.scalar, "eq", value, self.context.now)]
         selection = self._records(scan, selected, columns)
-        if relation is not None and relation.remote == found.key:
-            by_key = outlined(found, {}, (), relation, is_complex=False)
-            return RecordPlan(selection, Statement(scan, columns, where, link=link, outline=by_key))
-        # A relation by another field than the key could find several: the first by key.
-        order = (Order(scan.field(found.key)),)
         outline = None
+        if relation is not None and relation.remote == found.key:
+            outline = outlined(found, {}, (), relation, is_complex=False)
+            if scan.tie() is None:
+                statement = Statement(scan, columns, where, link=link, outline=outline)
+                return RecordPlan(selection, statement)
+        # By another field than the source's key there could be several: the first by that key.
+        order = (Order(scan.identity()),)
         if relation is None:
             by_value = {found.key: {"eq": self.selections.arguments(selected)[found.key]}}
             operands = self.selections.operands(selected, key=found.key)
@@ -247,8 +249,10 @@ class Planner:
         keys = [str(bound(each, key.scalar, self.context.now).value) for each in asked]
         link = scan.key(found.key)
         selection = self._records(scan, selected, columns)
+        order, limit = ((), None) if scan.tie() is None else ((Order(scan.identity()),), 1)
         by_key = Outline(link=found.key)
-        return RecordPlan(selection, Statement(scan, columns, [], link=link, outline=by_key)), keys
+        statement = Statement(scan, columns, [], order, limit, link, by_key)
+        return RecordPlan(selection, statement), keys
 
     def _scan(self, found: GraphObject) -> tuple[Scan, Filters]:
         aliases = Aliases()

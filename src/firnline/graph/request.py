@@ -80,6 +80,7 @@ class GraphContext:
     notes: dict[tuple[str, str], AccessNote] = field(default_factory=dict)
     objects_read: set[tuple[str, str]] = field(default_factory=set)
     scans: list[Any] | None = None
+    is_timeless: bool = True  # until something is read that changes with the clock
 
     @property
     def tenant(self) -> str:

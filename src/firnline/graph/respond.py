@@ -11,7 +11,7 @@ import logging
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,30 +19,36 @@ import orjson
 from graphql import (
     DocumentNode,
     GraphQLError,
+    GraphQLResolveInfo,
 )
 
+from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
+from firnline.cache.bookkeeping import Versions
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError, UsageError
 from firnline.graph.compiled import CompiledOperations
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
+from firnline.graph.explain import Detail, Explanation, stage
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
+from firnline.graph.kept_answers import Flights, KeptAnswers, question_key
+from firnline.graph.moments import is_timeless, is_timeless_document
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
-from firnline.graph.request import GraphContext
+from firnline.graph.request import Completed, GraphContext
 from firnline.graph.resident import ResidentReader, UnfitError
 from firnline.graph.resident_json import ResidentAnswers
 from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
+from firnline.graph.shape import TenantGraph
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.visible import VisibleGraphs
 
 _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
 _DOCUMENTS_MAX = 1024
-_MOVES_MAX = 5  # syncs that may commit between the first look and the snapshot
 _INTROSPECTION = re.compile(r"__(?:schema|type)\b")
 _QUICK_S = 0.015  # longer work would hold up the event loop
 Freshness = Mapping[tuple[str, str], str | None]
@@ -70,6 +76,7 @@ class Question:
     document_id: str | None = None
     variables: Mapping[str, Any] | None = None
     operation_name: str | None = None
+    explain: Detail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +106,33 @@ class Answer:
         return orjson.dumps(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question that may be asked, with all that answers it."""
+
+    principal: Principal
+    question: Question
+    graph: TenantGraph
+    text: str
+    schema: TenantSchema
+    database: TenantDatabase
+    variables: bytes | None  # in one form
+    explanation: Explanation | None = None
+
+    def slot(self, rights: str) -> tuple[str, ...]:
+        """Return what tells the question from others asked with other rights."""
+        name = self.question.operation_name or ""
+        return (self.graph.tenant, self.graph.version, rights, self.text, name)
+
+    def answer_slot(self, decisions: Decisions) -> tuple[Any, ...] | None:
+        """Return what tells the answer from all others; None where nothing can."""
+        if self.variables is None:
+            return None
+        return (*self.slot(decisions.fingerprint), self.principal.email, self.variables)
+
+
 class Responder:
-    """Answers questions for principals."""
+    """Answers questions for principals. `kept_bytes` are for answers that are asked for again."""
 
     def __init__(
         self,
@@ -112,6 +144,7 @@ class Responder:
         clock: Clock,
         limits: DocumentLimits | None = None,
         resident: ResidentTables | None = None,
+        kept_bytes: int = 0,
     ) -> None:
         self._graphs = graphs
         self._resident = resident
@@ -124,6 +157,9 @@ class Responder:
         self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
         self._quick: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._compiled = CompiledOperations()
+        self._kept = KeptAnswers(kept_bytes)
+        self._timeless: OrderedDict[str, bool] = OrderedDict()
+        self._flights: Flights[Answer] = Flights()
         self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
     async def visible_schema(self, principal: Principal) -> TenantSchema:
@@ -137,9 +173,60 @@ class Responder:
 
     async def answer(self, principal: Principal, question: Question) -> Answer:
         """Answer one question; raises FirnlineError when it cannot be asked at all."""
-        for _ in range(_MOVES_MAX):
+        asked = await self._asked(principal, question)
+        if asked.explanation is not None or asked.variables is None:
+            return await self._answered(asked)
+        found = self._known(asked)
+        if found is not None:
+            return found
+        slot = (asked.slot(""), principal, asked.variables, asked.database.generation)
+        return await self._flights.join(slot, lambda: self._answered(asked))
+
+    async def _asked(self, principal: Principal, question: Question) -> _Asked:
+        """Return the question with all that answers it; raises what refuses it."""
+        explanation = Explanation.of(question.explain, clock=self._clock)
+        graph = await self._graphs.graph(principal.tenant)
+        text = await self._text(principal, question)
+        with stage(explanation, "guard"):
+            _check_operation(self._guarded(text), question.operation_name)
+            guard_variables(question.variables, self._limits)
+        return _Asked(
+            principal,
+            question,
+            graph,
+            text,
+            schema=await self._graphs.prepared_schema(graph),
+            database=await self._databases(principal.tenant),
+            variables=question_key(question.variables),
+            explanation=explanation,
+        )
+
+    def _known(self, asked: _Asked) -> Answer | None:
+        """Return an answer that was kept, or that columns in memory give at once."""
+        freshness = self._freshness(asked.database)
+        snapshot = LazySnapshot(asked.database)
+        try:
+            decisions = self._graphs.decisions(asked.graph, asked.principal, snapshot)
+        except NeedsThreadError:
+            return None
+        context = self._context(asked, decisions, freshness, _unasked)
+        kept = self._kept.get(asked.answer_slot(decisions), snapshot.versions)
+        if kept is not None:
+            context.notes.update(kept.notes)
+            context.objects_read.update(kept.objects_read)
+            extensions = _extensions(context, freshness) | {"cache": "hit"}
+            return Answer(kept.content, extensions=extensions)
+        content = self._from_memory(asked, context, snapshot)
+        if content is None:
+            return None
+        self._keep(asked, content, context, snapshot.versions)
+        return Answer(content, extensions=_extensions(context, freshness))
+
+    async def _answered(self, asked: _Asked) -> Answer:
+        """Answer the whole way: parse, validate, plan, load."""
+        for is_settled in (False, True):
             try:
-                answer = await self._answer(principal, question)
+                answer = await self._executed(asked, is_settled=is_settled)
             except SnapshotMovedError:
                 continue
             if not any(_code(error) == SnapshotMovedError.code for error in answer.errors):
@@ -157,41 +244,32 @@ class Responder:
         else:
             self._quick.pop(slot, None)
 
-    async def _answer(self, principal: Principal, question: Question) -> Answer:
-        graph = await self._graphs.graph(principal.tenant)
-        text = await self._text(principal, question)
-        _check_operation(self._guarded(text), question.operation_name)
-        guard_variables(question.variables, self._limits)
-        schema = await self._graphs.prepared_schema(graph)
-        database = await self._databases(principal.tenant)
+    async def _executed(self, asked: _Asked, *, is_settled: bool) -> Answer:
+        graph, question, text = asked.graph, asked.question, asked.text
         # Before the snapshot: a sync between the two may make the data younger than what we say of
         # it, never older.
-        freshness = self._freshness(database)
-        async with Session(database) as session:
-            decisions = await session.run(self._graphs.decisions, graph, principal, inline=True)
-            slot = (graph.tenant, graph.version, decisions.fields_fingerprint, text)
-            quick = slot in self._quick
-            execution = Execution(session, self._seal, self._resident, inline=quick)
-            started = self._clock.monotonic()
-            now = self._clock.now()
-            context = GraphContext(
-                principal=principal,
-                graph=graph,
-                decisions=decisions,
-                now=now,
-                resolve=execution.resolve,
-                freshness=lambda: freshness,
-                visible=self._visible.of(graph, decisions, principal=principal, now=now),
+        freshness = self._freshness(asked.database)
+        async with Session(asked.database) as session:
+            if is_settled:
+                await session.run(LazySnapshot.settle)
+            decisions = await session.run(
+                self._graphs.decisions, graph, asked.principal, inline=True
             )
-            plan_slot = (*slot, question.operation_name or "")
-            known = self._from_memory(plan_slot, schema, context, question, session.snapshot)
-            if known is not None:
-                return Answer(known, extensions=_extensions(context, freshness))
+            slot = asked.slot(decisions.fields_fingerprint)
+            execution = Execution(
+                session,
+                self._seal,
+                self._resident,
+                inline=slot in self._quick,
+                explanation=asked.explanation,
+            )
+            started = self._clock.monotonic()
+            context = self._context(asked, decisions, freshness, execution.resolve)
             execution.context = context
             if _INTROSPECTION.search(text) and context.visible is not None:
                 # Built here, or the first question of each kind of rights would hold up the others.
                 await asyncio.to_thread(context.visible.core_schema)
-            result = await schema.execute(
+            result = await asked.schema.execute(
                 text,
                 variable_values=dict(question.variables or {}),
                 context_value=context,
@@ -199,30 +277,61 @@ class Responder:
             )
         is_quick = not execution.statements and self._clock.monotonic() - started < _QUICK_S
         self._remember(slot, is_quick=is_quick)
-        if not result.errors:
-            self._compile(plan_slot, question, execution, result.data)
+        content = None if result.data is None else orjson.dumps(result.data)
+        # Of other root fields it is not known what they depend on.
+        if result.data and not result.errors and list(result.data) == list(execution.roots):
+            assert content is not None
+            self._compile(slot, asked, execution)
+            self._keep(asked, content, context, session.snapshot.versions)
         return Answer(
-            content=None if result.data is None else orjson.dumps(result.data),
+            content=content,
             errors=tuple(_formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
             extensions=_extensions(context, freshness),
             statements=tuple(execution.statements),
             executed=context.variables is not None,
         )
 
-    def _from_memory(
+    def _context(
         self,
-        slot: tuple[str, ...],
-        schema: TenantSchema,
-        context: GraphContext,
-        question: Question,
-        snapshot: LazySnapshot,
+        asked: _Asked,
+        decisions: Decisions,
+        freshness: Freshness,
+        resolve: Callable[[GraphQLResolveInfo[Any]], Awaitable[Completed]],
+    ) -> GraphContext:
+        now = self._clock.now()
+        return GraphContext(
+            principal=asked.principal,
+            graph=asked.graph,
+            decisions=decisions,
+            now=now,
+            resolve=resolve,
+            freshness=lambda: freshness,
+            visible=self._visible.of(asked.graph, decisions, principal=asked.principal, now=now),
+        )
+
+    def _keep(
+        self, asked: _Asked, content: bytes, context: GraphContext, versions: Versions
+    ) -> None:
+        """Keep an answer that stays true until data changes."""
+        slot = asked.answer_slot(context.decisions)
+        if not self._kept.is_on or slot is None or not is_timeless(asked.question.variables or {}):
+            return
+        if asked.text not in self._timeless:
+            self._timeless[asked.text] = is_timeless_document(self._guarded(asked.text))
+            if len(self._timeless) > _DOCUMENTS_MAX:
+                self._timeless.popitem(last=False)
+        if self._timeless[asked.text]:
+            self._kept.put(slot, content, context, versions)
+
+    def _from_memory(
+        self, asked: _Asked, context: GraphContext, snapshot: LazySnapshot
     ) -> bytes | None:
         """Return `data` where a compiled operation and columns in memory give it at once."""
         if self._resident is None:
             return None
-        variables = question.variables or {}
-        compiled = self._compiled.find(slot, variables)
-        values = None if compiled is None else compiled.values(schema.core, variables)
+        variables = asked.question.variables or {}
+        compiled = self._compiled.find(asked.slot(context.decisions.fields_fingerprint), variables)
+        values = None if compiled is None else compiled.values(asked.schema.core, variables)
         if compiled is None or values is None:
             return None
         reader = ResidentReader(
@@ -241,19 +350,15 @@ class Responder:
         context.objects_read.update(compiled.objects_read)
         return content
 
-    def _compile(
-        self, slot: tuple[str, ...], question: Question, execution: Execution, answered: Any
-    ) -> None:
+    def _compile(self, slot: tuple[str, ...], asked: _Asked, execution: Execution) -> None:
         """Keep what answered an operation from memory, to be asked again."""
-        asked = execution.asked
-        if asked is None or not execution.is_compilable or execution.context is None:
+        info = execution.asked
+        if info is None or not execution.is_compilable or execution.context is None:
             return
-        if answered is None or list(answered) != list(execution.roots):
-            return  # other fields stand beside those of records
-        fragments = [getattr(each, "definition", each) for each in asked.fragments.values()]
+        fragments = [getattr(each, "definition", each) for each in info.fragments.values()]
         roots = {key: root for key, root in execution.roots.items() if root is not None}
-        variables = question.variables or {}
-        self._compiled.keep(slot, asked.operation, fragments, variables, roots, execution.context)
+        variables = asked.question.variables or {}
+        self._compiled.keep(slot, info.operation, fragments, variables, roots, execution.context)
 
     def _guarded(self, text: str) -> DocumentNode:
         document = self._documents.get(text)
@@ -345,3 +450,7 @@ def _formatted(error: GraphQLError) -> Mapping[str, Any]:
             "hint": "Check names, arguments and variables against the tenant's schema.",
         }
     return formatted
+
+
+async def _unasked(_info: GraphQLResolveInfo[Any]) -> Completed:
+    raise AssertionError("what is known already is not executed")

@@ -27,8 +27,10 @@ from firnline.catalog.conditions import COLUMN_TYPES, coerced
 from firnline.catalog.mapping import conditions, mapped, path_steps
 from firnline.catalog.model import FieldInfo, ObjectInfo
 from firnline.errors import FirnlineError
+from firnline.graph.moments import is_timeless, is_timeless_field
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.shape import GraphField, GraphObject
+from firnline.spec.model import FromField
 
 
 class ObjectNotSyncedError(FirnlineError):
@@ -168,6 +170,24 @@ class Scan:
             self._fields[name] = self._read(self.object.fields[name])
         return self._fields[name]
 
+    def tie(self) -> Expression | None:
+        """Return what tells records of equal keys apart, None where keys are the source's own.
+
+        It is read whatever the rights: it orders what looks alike, and stands in sealed cursors
+        alone.
+        """
+        mapping = self.object.fields[self.object.key].mapping
+        source_key = self._base.source.key
+        is_own = isinstance(mapping, FromField) and mapping.from_ == source_key
+        if self.denied is not None or (is_own and not mapping.values):
+            return None
+        return self._base.column(source_key)
+
+    def identity(self) -> Expression:
+        """Return what no two records of the object have alike."""
+        tie = self.tie()
+        return self.field(self.object.key) if tie is None else tie
+
     def key(self, name: str) -> Expression:
         """Return a field as text, the form in which both sides of a relation are compared."""
         return coerced(self.field(name), self.object.fields[name].scalar, "string")
@@ -176,6 +196,8 @@ class Scan:
         coordinate = f"{self.object.type_name}.{field.name}"
         if field.name in self.object.policy.hide:
             raise MaskedFieldError(coordinate, "hidden by the builder's policy", "policy")
+        if not is_timeless_field(field):
+            self.context.is_timeless = False
         try:
             return mapped(field.mapping, field.scalar, self, self.context.now)
         except _HiddenColumn as hidden:
@@ -222,6 +244,8 @@ class Scan:
         """Return the condition of the mapping under which a source record counts at all."""
         if self.denied is not None:
             return FALSE
+        if not is_timeless(self.object.where):
+            self.context.is_timeless = False
         try:
             return conditions(self.object.where, self, self.context.now)
         except _HiddenColumn as hidden:

@@ -80,6 +80,7 @@ def outlined(
     operands: Mapping[tuple[str, str], VariableNode] | None = None,
 ) -> Outline:
     """Return the outline of a page; complex when it filters by more than own plain fields."""
+    order = [key for key in order if not key.is_tie]  # columns in memory have distinct keys
     filters = []
     for name, wanted in where.items():
         if name not in found.fields or not isinstance(wanted, Mapping):

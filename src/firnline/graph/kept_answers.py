@@ -1,0 +1,151 @@
+"""Answers kept until what they were made from changes, and questions asked at the same time.
+
+Takes answers with all that they depend on; respond gives them again to the same person for the same
+question while every object they read, or that decided what the person sees, is in the same data
+version. Answers that depend on the clock are not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from firnline.graph.request import AccessNote, GraphContext
+from firnline.graph.resident import objects_of
+
+T = TypeVar("T")
+Versions = Mapping[tuple[str, str], int]
+_OVERHEAD_BYTES = 1_000  # of an entry beside its content
+_SHARE_MAX = 8  # an answer may take an eighth of the budget
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """`data` as JSON, and what it was made from."""
+
+    content: bytes
+    notes: Mapping[tuple[str, str], AccessNote]
+    objects_read: frozenset[tuple[str, str]]
+    versions: Versions
+
+    @property
+    def nbytes(self) -> int:
+        """Return about how much memory it holds."""
+        return len(self.content) + _OVERHEAD_BYTES
+
+
+class KeptAnswers:
+    """Answers by question, within a memory budget; 0 keeps none. The least used go first."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+        self._kept: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
+        self._held_bytes = 0
+
+    @property
+    def is_on(self) -> bool:
+        """Say whether answers are kept at all."""
+        return self._budget_bytes > 0
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory held."""
+        return self._held_bytes
+
+    def get(self, slot: Hashable, versions: Versions) -> KeptAnswer | None:
+        """Return the answer to a question, unless what it was made from has changed since."""
+        kept = self._kept.get(slot)
+        if kept is None:
+            return None
+        for name, version in kept.versions.items():
+            if versions.get(name) != version:
+                self._drop(slot)
+                return None
+        self._kept.move_to_end(slot)
+        return kept
+
+    def put(
+        self, slot: Hashable, content: bytes, context: GraphContext, versions: Versions
+    ) -> None:
+        """Keep an answer, where it stays true until data changes."""
+        if not self.is_on or not context.is_timeless:
+            return
+        kept = KeptAnswer(
+            content,
+            dict(context.notes),
+            frozenset(context.objects_read),
+            {name: versions[name] for name in _depended_on(context) if name in versions},
+        )
+        if kept.nbytes * _SHARE_MAX > self._budget_bytes:
+            return
+        self._drop(slot)
+        self._kept[slot] = kept
+        self._held_bytes += kept.nbytes
+        while self._held_bytes > self._budget_bytes:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, slot: Hashable) -> None:
+        dropped = self._kept.pop(slot, None)
+        if dropped is not None:
+            self._held_bytes -= dropped.nbytes
+
+
+def _depended_on(context: GraphContext) -> set[tuple[str, str]]:
+    """Return the objects whose records made an answer, or decided what the person may see of it."""
+    found = set(context.objects_read)
+    for connection, name in context.objects_read:
+        rule = context.decisions.object(connection, name).rows
+        found |= {(connection, other) for other in objects_of(rule)}
+    return found
+
+
+def question_key(variables: Mapping[str, Any] | None) -> bytes | None:
+    """Return variables in one form, None for values that did not come from JSON."""
+    if not variables:
+        return b""
+    try:
+        return orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return None
+
+
+@dataclass(slots=True)
+class _Flight(Generic[T]):
+    task: asyncio.Task[T]
+    waiters: int = 0
+
+
+class Flights(Generic[T]):
+    """Work that several ask for at the same time is done once, for as long as one still waits."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, _Flight[T]] = {}
+
+    def __len__(self) -> int:
+        """Return how much is under way."""
+        return len(self._flights)
+
+    async def join(self, slot: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what `work` returns, or what the same work under way returns."""
+        flight = self._flights.get(slot)
+        if flight is None:
+            flight = self._flights[slot] = _Flight(asyncio.ensure_future(work()))
+            flight.task.add_done_callback(lambda _done: self._flights.pop(slot, None))
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.task)
+        except asyncio.CancelledError:
+            if flight.waiters == 1 and not flight.task.done():
+                # Nobody waits any more. The work ends before this does: it gives back what it
+                # holds.
+                self._flights.pop(slot, None)
+                flight.task.cancel()
+                await asyncio.wait([flight.task])
+            raise
+        finally:
+            flight.waiters -= 1
