@@ -72,16 +72,6 @@ class LazySnapshot:
             self._snapshot = self._manager.__enter__()
             self.versions = self._snapshot.versions
 
-    def settle(self) -> None:
-        """Open the snapshot at whatever versions there are: from now on they cannot move."""
-        self.require_thread()
-        with self._opening:
-            if self._is_interrupted:
-                raise QueryInterruptedError
-            manager = self._database.snapshot()
-            self._snapshot, self._manager = manager.__enter__(), manager
-            self.versions = self._snapshot.versions
-
     def require_thread(self) -> None:
         """Raise NeedsThreadError on the event loop: what follows takes long."""
         if threading.get_ident() == self._loop_thread:
