@@ -42,7 +42,8 @@ class Execution:
     ) -> None:
         self._session = session
         self._explanation = explanation
-        self._inline = inline
+        # What is explained is followed once, not begun anew in a thread.
+        self._inline = inline and explanation is None
         self._seal = seal
         self._resident = resident
         self.context: GraphContext | None = None
