@@ -18,6 +18,8 @@ from typing import Any
 import matplotlib as mpl
 import orjson
 
+from benchmarks.words import in_figures
+
 RESULTS = Path(__file__).parent / "results"
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
 _PACKAGES = ("firnline", "duckdb", "pyarrow", "strawberry-graphql", "graphql-core", "httpx2")
@@ -159,11 +161,38 @@ def plot_bars(
     plt.close(figure)
 
 
-def in_figures(value: float) -> str:
-    """Return a number with three significant digits at most, and never rounded to nothing."""
-    if value >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}" if value < 1 else f"{value:.2f}"
+def plot_panels(
+    path: Path,
+    *,
+    title: str,
+    labels: Sequence[str],
+    panels: Mapping[str, Sequence[float]],
+    ours: str,
+    note: str = "",
+) -> None:
+    """Draw a panel of bars per unit, side by side; labels that start with `ours` stand out."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, all_axes = plt.subplots(
+        ncols=len(panels), sharey=True, figsize=(10, 1.2 + 0.42 * len(labels)), layout="constrained"
+    )
+    colours = ["#2563eb" if label.startswith(ours) else "#9ca3af" for label in labels]
+    for axes, (name, values) in zip(all_axes, panels.items(), strict=True):
+        bars = axes.barh(range(len(labels)), values, 0.7, color=colours)
+        axes.bar_label(bars, labels=[in_figures(value) for value in values], padding=4)
+        axes.set_xscale("log")
+        axes.set_xlim(_span({name: values})[0], max(values) * 6)
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.set_title(name, fontsize="medium")
+        axes.set_yticks(range(len(labels)), labels)
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0].invert_yaxis()
+    figure.suptitle(title, fontweight="bold")
+    if note:
+        figure.supxlabel(note, fontsize="small", color="#6b7280")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
 
 
 def _span(series: Mapping[str, Sequence[float]]) -> tuple[float, float]:

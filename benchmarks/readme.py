@@ -12,6 +12,9 @@ from typing import Any
 
 import orjson
 
+from benchmarks.read import summary as read
+from benchmarks.schema import summary as schema
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 _SECTION = re.compile(r"(<!-- benchmarks:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -46,7 +49,7 @@ def demo(result: dict[str, Any]) -> str:
     )
 
 
-SECTIONS = {"demo": demo}
+SECTIONS = {"demo": demo, "read": read.section, "schema": schema.section}
 
 
 def filled(text: str) -> str:

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import Target as Goal
-from benchmarks.common import plot_bars
+from benchmarks.common import plot_panels
 from benchmarks.read.targets import CACHED_ALL, MERCURIUS, OURS, POSTGRES, SQLITE, STATIC
+from benchmarks.words import in_figures
 
 _COMPARED = (  # peer, p50 at 1 client at most, throughput at 16 clients at least
     (MERCURIUS, 0.6, 2.5),
@@ -117,23 +118,24 @@ def _print(console: Console, title: str, rows: Mapping[str, Mapping[str, float]]
     for name in next(iter(rows.values())):
         table.add_column(name.replace("_", " "), justify="right")
     for name, values in rows.items():
-        table.add_row(name, *(f"{value:,.10g}" for value in values.values()))
+        table.add_row(name, *(in_figures(value) for value in values.values()))
     console.print(table)
 
 
 def draw(path: Path, nested: Mapping[str, Any], *, rounds: int, seconds: int) -> None:
     """Draw the nested question's latency and throughput."""
     names = by_latency(nested)
-    plot_bars(
+    plot_panels(
         path,
         title="50 accounts, each with opportunities, open tickets and invoices",
         labels=names,
-        series={
+        panels={
             "p50 in ms, 1 client (less is better)": [nested[name]["1"]["p50_ms"] for name in names],
             "requests a second, 16 clients (more is better)": [
                 nested[name]["16"]["rps"] for name in names
             ],
         },
-        axis="logarithmic",
-        note=f"new random variables every time, medians of {rounds} rounds of {seconds} s",
+        ours=OURS,
+        note="logarithmic; new random variables every time, medians of"
+        f" {rounds} round{'s' if rounds > 1 else ''} of {seconds} s",
     )
