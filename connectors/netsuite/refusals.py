@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firnline.connectors.protocol import Grounds, Response, Verdict
+from firnline.connectors.protocol import Grounds, Response, Verdict, grounds_of_status
 
 _TOKEN_ERRORS = {
     "invalid_grant": Grounds.TOKEN_REVOKED,
@@ -24,18 +24,6 @@ _BY_CODE = {
     "IDEMPOTENCY_ERROR": Grounds.CONFLICT,
     "UNEXPECTED_ERROR": Grounds.UNAVAILABLE,
 }
-_BY_STATUS = {
-    400: Grounds.INVALID,
-    401: Grounds.TOKEN_EXPIRED,
-    403: Grounds.FORBIDDEN,
-    404: Grounds.NOT_FOUND,
-    405: Grounds.INVALID,
-    408: Grounds.UNAVAILABLE,
-    409: Grounds.CONFLICT,
-    413: Grounds.INVALID,
-    415: Grounds.INVALID,
-    429: Grounds.RATE_LIMITED,
-}
 _PERMISSION_WORDS = ("does not have permission", "permission violation")
 
 
@@ -50,7 +38,9 @@ def classify(response: Response) -> Verdict:
     first = first if isinstance(first, Mapping) else {}
     code = str(first.get("o:errorCode") or body.get("o:errorCode") or "")
     message = str(first.get("detail") or body.get("title") or "")
-    return Verdict(_grounds(response.status, code, message), message, code, _wait(response))
+    grounds = _grounds(response.status, code, message)
+    # NetSuite documents no Retry-After, a gateway before it may send one.
+    return Verdict(grounds, message, code, response.retry_after_s())
 
 
 def _grounds(status: int, code: str, message: str) -> Grounds:
@@ -58,9 +48,7 @@ def _grounds(status: int, code: str, message: str) -> Grounds:
         return Grounds.FORBIDDEN
     if code in _BY_CODE:
         return _BY_CODE[code]
-    if status >= 500:
-        return Grounds.UNAVAILABLE
-    return _BY_STATUS.get(status, Grounds.UNKNOWN)
+    return grounds_of_status(status)
 
 
 def _body(response: Response) -> Mapping[str, Any]:
@@ -69,9 +57,3 @@ def _body(response: Response) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, Mapping) else {}
-
-
-def _wait(response: Response) -> float | None:
-    """Return Retry-After in seconds; NetSuite documents none, a gateway before it may send one."""
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else None

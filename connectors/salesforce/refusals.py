@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from firnline.connectors.protocol import Grounds, Response, Verdict
+from firnline.connectors.protocol import Grounds, Response, Verdict, grounds_of_status
 
 # The daily allowance is a rolling 24 hours without Retry-After: asking sooner only burns calls.
 _QUOTA_PAUSE_S = 900.0
@@ -42,20 +42,6 @@ _BY_CODE = {
     "Bad_OAuth_Token": Grounds.TOKEN_EXPIRED,
     "Missing_OAuth_Token": Grounds.TOKEN_EXPIRED,
 }
-_BY_STATUS = {
-    400: Grounds.INVALID,
-    401: Grounds.TOKEN_EXPIRED,
-    403: Grounds.FORBIDDEN,
-    404: Grounds.NOT_FOUND,
-    405: Grounds.INVALID,
-    409: Grounds.CONFLICT,
-    410: Grounds.INVALID,
-    412: Grounds.CONFLICT,
-    414: Grounds.INVALID,
-    415: Grounds.INVALID,
-    429: Grounds.RATE_LIMITED,
-    431: Grounds.INVALID,
-}
 
 
 def verdict(response: Response) -> Verdict:
@@ -78,15 +64,13 @@ def _grounds(status: int, code: str, message: str) -> Grounds:
         return Grounds.FORBIDDEN
     if code in _BY_CODE:
         return _BY_CODE[code]
-    if status >= 500:
-        return Grounds.UNAVAILABLE
-    return _BY_STATUS.get(status, Grounds.UNKNOWN)
+    return grounds_of_status(status)
 
 
 def _pause_s(response: Response, grounds: Grounds, message: str) -> float | None:
-    stated = response.headers.get("retry-after", "")
-    if stated.isdigit():
-        return float(stated)
+    stated_s = response.retry_after_s()
+    if stated_s is not None:
+        return stated_s
     if grounds is Grounds.RATE_LIMITED and message.startswith("TotalRequests"):
         return _QUOTA_PAUSE_S
     return None

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from firnline.connectors.protocol import Grounds, Response, Verdict
+from firnline.connectors.protocol import Grounds, Response, Verdict, grounds_of_status
 
 MESSAGE_MAX = 300
-RETRY_AFTER_MAX_S = 24 * 3600
-BY_STATUS = {
-    400: Grounds.INVALID,
-    403: Grounds.FORBIDDEN,
-    404: Grounds.NOT_FOUND,
-    405: Grounds.INVALID,
-    408: Grounds.UNAVAILABLE,
-    409: Grounds.CONFLICT,
-    413: Grounds.INVALID,
-    415: Grounds.INVALID,
-    422: Grounds.INVALID,
-    429: Grounds.RATE_LIMITED,
-}
 BY_CODE = {
     # The token endpoint: the grant is used up or withdrawn, a person must connect again.
     "invalid_grant": Grounds.TOKEN_REVOKED,
@@ -43,7 +30,7 @@ def classify(response: Response) -> Verdict:
         grounds=_grounds(response.status, code, message),
         message=message[:MESSAGE_MAX],
         code=code,
-        retry_after_s=_retry_after(response),
+        retry_after_s=response.retry_after_s(),
     )
 
 
@@ -57,9 +44,7 @@ def _grounds(status: int, code: str, message: str) -> Grounds:
         return Grounds.TOKEN_EXPIRED if known else Grounds.TOKEN_REVOKED
     if status == 403 and "required scope" in message:
         return Grounds.SCOPE_MISSING
-    if status >= 500:
-        return Grounds.UNAVAILABLE
-    return BY_STATUS.get(status, Grounds.UNKNOWN)
+    return grounds_of_status(status)
 
 
 def _said(response: Response) -> tuple[str, str]:
@@ -94,12 +79,3 @@ def _details(details: Any) -> str:
         if isinstance(problem, dict)
     ]
     return f" ({'; '.join(told)})" if told else ""
-
-
-def _retry_after(response: Response) -> float | None:
-    """Return the wait that the answer asks for, None when what it says makes no sense."""
-    try:
-        wait_s = float(response.headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return wait_s if 0 <= wait_s <= RETRY_AFTER_MAX_S else None

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+RETRY_AFTER_MAX_S = 24 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -79,6 +81,14 @@ class Response:
         """Return the body as text, undecodable bytes replaced."""
         return self.content.decode("utf-8", "replace")
 
+    def retry_after_s(self) -> float | None:
+        """Return the wait that Retry-After states in seconds, None when it makes no sense."""
+        try:
+            wait_s = float(self.headers.get("retry-after", ""))
+        except ValueError:
+            return None
+        return wait_s if 0 <= wait_s <= RETRY_AFTER_MAX_S else None
+
 
 class Grounds(StrEnum):
     """Why a call failed, in the words the engine acts on."""
@@ -93,6 +103,32 @@ class Grounds(StrEnum):
     CONFLICT = "conflict"
     INVALID = "invalid"  # our request is wrong: never again as it is
     UNKNOWN = "unknown"
+
+
+_BY_STATUS = {
+    400: Grounds.INVALID,
+    401: Grounds.TOKEN_EXPIRED,
+    403: Grounds.FORBIDDEN,
+    404: Grounds.NOT_FOUND,
+    405: Grounds.INVALID,
+    408: Grounds.UNAVAILABLE,
+    409: Grounds.CONFLICT,
+    410: Grounds.INVALID,
+    412: Grounds.CONFLICT,
+    413: Grounds.INVALID,
+    414: Grounds.INVALID,
+    415: Grounds.INVALID,
+    422: Grounds.INVALID,
+    429: Grounds.RATE_LIMITED,
+    431: Grounds.INVALID,
+}
+
+
+def grounds_of_status(status: int) -> Grounds:
+    """Return what an HTTP status alone means, for refusals that say no more than that."""
+    if status >= 500:
+        return Grounds.UNAVAILABLE
+    return _BY_STATUS.get(status, Grounds.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
