@@ -335,8 +335,8 @@ def check_size(wanted: Mapping[str, Any]) -> None:
     waiting: list[Any] = [wanted]
     count = 0
     for each in waiting:  # which grows: variables may nest as deep as they like
-        inner = each.values() if isinstance(each, Mapping) else ()
-        if isinstance(each, list | tuple) and any(isinstance(part, Mapping) for part in each):
+        inner = list(each.values()) if isinstance(each, Mapping) else []
+        if isinstance(each, list) and any(isinstance(part, Mapping) for part in each):
             inner = each
         waiting.extend(inner)
         count += not inner

@@ -28,7 +28,7 @@ from firnline.catalog.conditions import COLUMN_TYPES
 from firnline.catalog.model import ScalarName
 from firnline.errors import UsageError
 from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fraction_of
-from firnline.graph.filter import FilterError, Filters, NullFilterError, SortKey, only
+from firnline.graph.filter import FilterError, Filters, NullFilterError, SortKey, check_size, only
 from firnline.graph.rows import Rows
 from firnline.graph.scan import Scan
 from firnline.graph.selection import Selected, Selections
@@ -150,7 +150,9 @@ class Grouper:
         """Return the statement of the field; raises FilterError, MaskedFieldError and the like."""
         arguments = self._selections.arguments(selected)
         self._keys(arguments["by"])
-        for function, wanted in (arguments.get("having") or {}).items():
+        having = arguments.get("having") or {}
+        check_size(having)
+        for function, wanted in having.items():
             self._statement.having += self._having(function, wanted)
         for each in arguments.get("orderBy") or []:
             self._statement.order.append(self._order(each))

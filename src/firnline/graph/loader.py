@@ -18,7 +18,6 @@ from firnline.cache.render import render
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.levels import Level, RecordLevel, Related, level_of, record_level_of
 from firnline.graph.plan import (
-    AggregateShape,
     Child,
     Compound,
     Fork,
@@ -37,6 +36,7 @@ from firnline.graph.resident_json import (
 )
 from firnline.graph.rows import Rows
 from firnline.graph.statements import PARENT
+from firnline.graph.totals import AggregateShape
 
 KEYS_PER_STATEMENT_MAX = 10_000
 STATEMENTS_MAX = 200  # of one operation

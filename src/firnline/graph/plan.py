@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
-from graphql import GraphQLObjectType, get_named_type
 
 from firnline.access.principal import Principal
 from firnline.cache.query import (
@@ -19,7 +18,6 @@ from firnline.cache.query import (
     Order,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, bound, condition
-from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fraction_of
 from firnline.graph.branches import Branches
 from firnline.graph.cursor import CursorSeal, after, before
 from firnline.graph.filter import Filters, SortKey
@@ -37,6 +35,7 @@ from firnline.graph.statements import (
     answered,
     outlined,
 )
+from firnline.graph.totals import AggregateShape, aggregate_shape, empty_aggregate
 from firnline.graph.window import PAGE_MAX, PageSizeError, Window
 
 
@@ -94,21 +93,6 @@ class RecordPlan:
 
     selection: RecordSelection
     statement: Statement
-
-
-@dataclass(frozen=True, slots=True)
-class AggregateColumn:
-    """One aggregate value; `empty` is the answer where there are no rows at all."""
-
-    name: str
-    empty: int | None = None
-
-
-@dataclass(slots=True)
-class AggregateShape:
-    """How an `aggregate` selection is answered: a column, nested ones, or a constant text."""
-
-    entries: dict[str, AggregateColumn | AggregateShape | str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -280,7 +264,7 @@ class Planner:
         narrowing: Narrowing,
         relation: GraphRelation | None,
     ) -> list[Part]:
-        connection = _object_type(selected)
+        connection = selected.object_type
         found = []
         for each in self.selections.of(connection, selected.nodes):
             part = Part(each.key, each.name, type_name=connection.name)
@@ -294,7 +278,7 @@ class Planner:
                 case "totalCount":
                     part.column = totals.columns.add(Call("count", ()))
                 case "aggregate":
-                    part.aggregate = self._aggregate(each, totals)
+                    part.aggregate = aggregate_shape(self.selections, each, totals)
                 case "groupBy":
                     part.groups = self._groups(each, scan.object, narrowing, relation)
             found.append(part)
@@ -315,14 +299,13 @@ class Planner:
 
     def _names(self, selected: Selected) -> Mapping[str, str]:
         return {
-            each.key: each.name
-            for each in self.selections.of(_object_type(selected), selected.nodes)
+            each.key: each.name for each in self.selections.of(selected.object_type, selected.nodes)
         }
 
     def _edges(
         self, scan: Scan, selected: Selected, columns: Columns
     ) -> tuple[Mapping[str, str], tuple[tuple[str, RecordSelection], ...]]:
-        edge = _object_type(selected)
+        edge = selected.object_type
         names: dict[str, str] = {}
         nodes = []
         for each in self.selections.of(edge, selected.nodes):
@@ -332,7 +315,7 @@ class Planner:
         return names, tuple(nodes)
 
     def _records(self, scan: Scan, selected: Selected, columns: Columns) -> RecordSelection:
-        record = _object_type(selected)
+        record = selected.object_type
         selection = RecordSelection()
         for each in self.selections.of(record, selected.nodes):
             if each.name == "__typename":
@@ -349,7 +332,7 @@ class Planner:
 
     def _compound(self, scan: Scan, selected: Selected, columns: Columns) -> Compound:
         parts = scan.object.compounds[selected.name].parts
-        type_ = _object_type(selected)
+        type_ = selected.object_type
         selection = RecordSelection()
         for each in self.selections.of(type_, selected.nodes):
             if each.name == "__typename":
@@ -404,58 +387,16 @@ class Planner:
 
     def _empty(self, selected: Selected) -> ListPlan:
         """Plan a connection that is empty for every parent because its link is masked."""
-        connection = _object_type(selected)
+        connection = selected.object_type
         parts = []
         for each in self.selections.of(connection, selected.nodes):
             part = Part(each.key, each.name, type_name=connection.name)
             if each.name == "pageInfo":
                 part.names = self._names(each)
             elif each.name == "aggregate":
-                part.aggregate = self._empty_aggregate(each)
+                part.aggregate = empty_aggregate(self.selections, each)
             parts.append(part)
         return ListPlan(parts, None, None, 0, False, (), b"")
-
-    def _empty_aggregate(self, selected: Selected, function: str = "") -> AggregateShape:
-        shape = AggregateShape()
-        for each in self.selections.of(_object_type(selected), selected.nodes):
-            if each.name == "__typename":
-                shape.entries[each.key] = each.type.name
-            elif each.nodes[0].selection_set is None:
-                # `count` is a count only at the top: below, it is a field of that name.
-                is_count = function == "countDistinct" or (each.name == "count" and not function)
-                empty = 0 if is_count else None
-                shape.entries[each.key] = AggregateColumn(each.name, empty)
-            else:
-                shape.entries[each.key] = self._empty_aggregate(each, each.name)
-        return shape
-
-    def _aggregate(self, selected: Selected, totals: AggregateStatement) -> AggregateShape:
-        shape = AggregateShape()
-        for each in self.selections.of(_object_type(selected), selected.nodes):
-            if each.name == "__typename":
-                shape.entries[each.key] = each.type.name
-            elif each.name == "count":
-                column = totals.columns.add(Call("count", ()))
-                shape.entries[each.key] = AggregateColumn(column, 0)
-            else:
-                shape.entries[each.key] = self._operands(each, totals)
-        return shape
-
-    def _operands(self, selected: Selected, totals: AggregateStatement) -> AggregateShape:
-        shape = AggregateShape()
-        function = selected.name
-        fraction = fraction_of(self.selections.arguments(selected))
-        empty = 0 if function == "countDistinct" else None
-        for each in self.selections.of(_object_type(selected), selected.nodes):
-            if each.name == "__typename":
-                shape.entries[each.key] = each.type.name
-                continue
-            scalar = totals.scan.object.fields[each.name].scalar
-            operand = totals.scan.field(each.name)
-            value = aggregate_expression(function, operand, scalar, fraction)
-            column = totals.columns.add(answered(value, aggregate_scalar(function, scalar)))
-            shape.entries[each.key] = AggregateColumn(column, empty)
-        return shape
 
 
 def _cut_off(scan: Scan, name: str, masked: MaskedFieldError) -> AccessNote:
@@ -481,14 +422,7 @@ def _cursor_columns(columns: Columns, order: Sequence[SortKey]) -> tuple[str, ..
             key.expression
             if COLUMN_TYPES[key.field.scalar] == "VARCHAR"
             else Call("text", (key.expression,)),
-            (key.field.name, "text"),
+            None if key.is_tie else (key.field.name, "text"),
         )
         for key in order
     )
-
-
-def _object_type(selected: Selected) -> GraphQLObjectType:
-    assert selected.definition is not None
-    named = get_named_type(selected.definition.type)
-    assert isinstance(named, GraphQLObjectType)
-    return named

@@ -24,7 +24,7 @@ from firnline.cache.query import (
     all_of,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, coerced
-from firnline.catalog.mapping import conditions, mapped, path_steps
+from firnline.catalog.mapping import conditions, mapped, path_steps, source_paths
 from firnline.catalog.model import FieldInfo, ObjectInfo
 from firnline.errors import FirnlineError
 from firnline.graph.moments import is_timeless, is_timeless_field
@@ -178,8 +178,8 @@ class Scan:
         """
         mapping = self.object.fields[self.object.key].mapping
         source_key = self._base.source.key
-        is_own = isinstance(mapping, FromField) and mapping.from_ == source_key
-        if self.denied is not None or (is_own and not mapping.values):
+        is_plain = isinstance(mapping, FromField) and not mapping.values
+        if self.denied is not None or (is_plain and source_paths(mapping) == (source_key,)):
             return None
         return self._base.column(source_key)
 

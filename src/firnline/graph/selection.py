@@ -23,6 +23,7 @@ from graphql import (
     SelectionSetNode,
     ValueNode,
     VariableNode,
+    get_named_type,
     is_abstract_type,
 )
 from graphql.execution.values import get_argument_values, get_directive_values
@@ -43,6 +44,14 @@ class Selected:
     def name(self) -> str:
         """Return the field's name."""
         return self.nodes[0].name.value
+
+    @property
+    def object_type(self) -> GraphQLObjectType:
+        """Return the object type that the field gives, one or several of it."""
+        assert self.definition is not None
+        named = get_named_type(self.definition.type)
+        assert isinstance(named, GraphQLObjectType)
+        return named
 
     def of_type(self, type_: GraphQLObjectType) -> Selected:
         """Return the same selection as if the field gave records of `type_` alone."""
