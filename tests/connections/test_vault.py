@@ -72,6 +72,21 @@ def test_another_key_does_not_open_and_the_hint_says_what_to_do() -> None:
 
     assert refused.value.code == "vault_key_invalid"
     assert "FIRNLINE_VAULT_KEY" in refused.value.hint
+    assert "firnline connect" in refused.value.hint
+
+
+def test_key_file_of_another_home_is_named_with_the_command_that_helps(tmp_path: Path) -> None:
+    first, second = Settings(home=tmp_path / "first"), Settings(home=tmp_path / "second")
+    place: dict[str, Any] = {"purpose": "token", "tenant": "acme", "connection": "crm"}
+    sealed = Vault.open(first).seal({"a": "swordfish"}, **place)
+
+    with pytest.raises(VaultKeyInvalidError) as refused:
+        Vault.open(second).unseal(sealed, **place)
+
+    told = f"{refused.value.message} {refused.value.hint}"
+    assert str(tmp_path / "second" / "vault.key") in told
+    assert "firnline connect acme crm" in told
+    assert "swordfish" not in told
 
 
 @pytest.mark.parametrize("text", ["", "short", "ä" * 43, "A" * 42 + "!", "A" * 64])

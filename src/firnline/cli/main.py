@@ -6,6 +6,7 @@ import logging
 import sys
 
 import typer
+from typer.exceptions import TyperException
 
 from firnline import __version__
 from firnline.cli.check import check
@@ -21,7 +22,7 @@ from firnline.cli.schema import schema
 from firnline.cli.serve import serve
 from firnline.cli.sync import sync
 from firnline.cli.token import token
-from firnline.errors import FirnlineError
+from firnline.errors import FirnlineError, UsageError
 
 cli = typer.Typer(
     name="firnline",
@@ -45,10 +46,24 @@ def version() -> None:
 def main() -> None:
     """Run the command line; exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    as_json = "--json" in sys.argv[1:]
     try:
-        cli()
+        # Typer tells wrong options in its own form and ends; programs get them as any other error.
+        sys.exit(cli(standalone_mode=not as_json))
+    except TyperException as error:
+        refusal = _usage_error(error)
+        report(refusal, as_json=as_json)
+        sys.exit(refusal.exit_code)
+    except typer.Abort:
+        sys.exit(1)
     except FirnlineError as error:
-        report(error, as_json="--json" in sys.argv[1:])
+        report(error, as_json=as_json)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def _usage_error(error: TyperException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "firnline"
+    return UsageError(error.format_message(), hint=f"Run: {command} --help")

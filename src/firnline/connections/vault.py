@@ -42,8 +42,10 @@ class VaultKeyInvalidError(FirnlineError):
 class Vault:
     """Seals and opens secrets under one master key."""
 
-    def __init__(self, master_key: SecretStr) -> None:
+    def __init__(self, master_key: SecretStr, *, origin: str = "FIRNLINE_VAULT_KEY") -> None:
+        """Take the key and, for people who look for another, where it came from."""
         self._master_key = master_key
+        self._origin = origin
         _key_bytes(master_key)
 
     @classmethod
@@ -54,7 +56,7 @@ class Vault:
         """
         if settings.vault_key is not None:
             return cls(settings.vault_key)
-        return cls(_key_of_home(settings.home))
+        return cls(_key_of_home(settings.home), origin=str(settings.home / "vault.key"))
 
     def seal(
         self, secret: Mapping[str, Any], *, purpose: Purpose, tenant: str, connection: str
@@ -81,9 +83,10 @@ class Vault:
             plain = self._cipher(tenant).decrypt(nonce, sealed, bound)
         except InvalidTag:
             raise VaultKeyInvalidError(
-                f"a stored secret of {tenant!r} does not open with this vault key",
-                hint="Restore the key that sealed it (FIRNLINE_VAULT_KEY or vault.key in home), "
-                "or connect the systems again.",
+                f"the stored {purpose} of {connection!r} at {tenant!r} does not open with the key "
+                f"from {self._origin}: another one sealed it",
+                hint="Put that key back (FIRNLINE_VAULT_KEY, or vault.key in home), or connect "
+                f"again: firnline connect {tenant} {connection}",
             ) from None
         opened: dict[str, Any] = orjson.loads(plain)
         return opened

@@ -41,12 +41,31 @@ class ConnectorError(FirnlineError):
     exit_code = 2
 
 
+class ConnectorsPathError(UsageError):
+    """FIRNLINE_CONNECTORS names a directory that is not there."""
+
+    code = "connectors_path"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"FIRNLINE_CONNECTORS names {str(path)!r}, which is not a directory",
+            hint="Name directories that hold connector folders, separated by colons, or unset it.",
+        )
+
+
 def connector_roots() -> list[Path]:
-    """Return the directories that hold connector folders, the nearest first."""
+    """Return the directories that hold connector folders, the nearest first.
+
+    Raises ConnectorsPathError: a mistyped path would make its connectors unknown providers, or let
+    the bundled ones of the same name take their place.
+    """
     package = Path(__file__).resolve().parents[1]
     checkout = package.parents[1] / "connectors"
     bundled = package / "_bundled" / "connectors"
     extra = [Path(part) for part in os.environ.get("FIRNLINE_CONNECTORS", "").split(":") if part]
+    for root in extra:
+        if not root.is_dir():
+            raise ConnectorsPathError(root)
     own = checkout if (package.parents[1] / "pyproject.toml").is_file() else bundled
     return [*extra, own]
 
