@@ -139,6 +139,29 @@ def test_names_become_legal_and_stay_different(names: list[str]) -> None:
         assert len(set(renamed)) == len(names)
 
 
+def vendors_name(name: str) -> str:
+    """Read a name back as docs/graph.md says, without a look at how it was written."""
+    read = re.compile("_x([0-9a-f]*)_")  # from left to right
+    return read.sub(lambda found: chr(int(found[1], 16)) if found[1] else "", name)
+
+
+@given(name=st.text(max_size=12) | st.text("_x_5f0a ", max_size=12) | st.sampled_from(NAMES))
+@settings(max_examples=600, derandomize=True, deadline=None)
+def test_name_tells_the_vendors_name(name: str) -> None:
+    assert vendors_name(graphql_name(name)) == name
+    assert vendors_name(field_name(name)) == name
+    beside = object_names([name, name + "Where", name + "_by_key"])
+    assert [vendors_name(each) for each in beside.values()] == list(beside)
+
+
+@given(name=st.from_regex(r"(?!__)[_A-Za-z][_0-9A-Za-z]{0,20}", fullmatch=True))
+@settings(max_examples=300, derandomize=True, deadline=None)
+def test_legal_name_is_kept_as_it_is(name: str) -> None:
+    if "_x" not in name:
+        assert graphql_name(name) == name
+        assert field_name(name) in (name, f"{name}_x_")
+
+
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_hostile_text_is_only_ever_a_value(own_world: World, value: str) -> None:
     rows = seeded()
