@@ -5,13 +5,16 @@ Takes graph objects; schema hangs the results on list fields as `where` and `ord
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from graphql import (
     GraphQLBoolean,
     GraphQLEnumType,
     GraphQLEnumValue,
+    GraphQLField,
     GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLList,
@@ -47,6 +50,8 @@ GROUP_BY_TIME = GraphQLEnumType(
     {unit: GraphQLEnumValue(unit) for unit in ("VALUE", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR")},
     description="By the value itself, or by the start of its period in UTC; weeks start on Monday.",
 )
+Element = TypeVar("Element", GraphQLField, GraphQLInputField)
+_NOTHING: Any = MappingProxyType({})  # cannot be written by one who holds a single field
 _TIMES = frozenset({"date", "timestamp"})
 _GROUP_FIELDS = (GraphQLInputField(GROUP_BY_VALUE), GraphQLInputField(GROUP_BY_TIME))
 _ORDER_FIELD = GraphQLInputField(ORDER_DIRECTION)  # without any state, so one serves every key
@@ -203,13 +208,11 @@ class Inputs:
         fields = {"count": _ORDER_FIELD}
         kinds: dict[frozenset[ScalarName], GraphQLInputObjectType] = {}
         for name, scalars in (("Sum", SUMMABLE), ("Min", COMPARABLE), ("CountDistinct", SORTABLE)):
-            operands = {
-                each.name: _ORDER_FIELD
-                for each in self._objects[type_name].fields.values()
-                if each.scalar in scalars
-            }
+            operands = operands_of(self._objects[type_name], scalars)
             if operands:
-                kinds[scalars] = GraphQLInputObjectType(f"{type_name}{name}OrderBy", operands)
+                kinds[scalars] = GraphQLInputObjectType(
+                    f"{type_name}{name}OrderBy", partial(_order_operands, operands)
+                )
         for function, scalars in AGGREGATES.items():
             if scalars in kinds:
                 fields[function] = GraphQLInputField(kinds[scalars])
@@ -220,8 +223,11 @@ class Inputs:
         several = GraphQLList(GraphQLNonNull(own))
         found = self._objects[type_name]
         for each in found.fields.values():
-            description = each.description or None
-            yield each.name, GraphQLInputField(operators_of(each.scalar), description=description)
+            operators = operators_of(each.scalar)
+            yield (
+                each.name,
+                lean(GraphQLInputField(operators, description=each.description or None)),
+            )
         for relation in found.relations.values():
             target = relation.target
             kind = self._list(target) if relation.many else self.where(target)
@@ -264,16 +270,45 @@ class Inputs:
         fields = {"count": operator_field("int")}
         kinds: dict[str, GraphQLInputObjectType] = {}
         for function, scalars in AGGREGATES.items():
-            operands = {
-                each.name: operator_field(aggregate_scalar(function, each.scalar))
-                for each in self._objects[type_name].fields.values()
-                if each.scalar in scalars
-            }
-            if operands:
-                name = f"{type_name}{AGGREGATE_TYPES[function]}Where"
-                kind = kinds.setdefault(name, GraphQLInputObjectType(name, operands))
-                fields[function] = GraphQLInputField(kind)
+            operands = operands_of(self._objects[type_name], scalars)
+            if not operands:
+                continue
+            name = f"{type_name}{AGGREGATE_TYPES[function]}Where"
+            if name not in kinds:
+                kinds[name] = GraphQLInputObjectType(
+                    name, partial(_where_operands, function, operands)
+                )
+            fields[function] = GraphQLInputField(kinds[name])
         return fields
+
+
+# Types are given functions that make their fields, not the fields: graphql-core keeps what it is
+# given beside its own copy, and a wide schema has thousands of entries in each.
+
+
+def operands_of(found: GraphObject, scalars: Container[ScalarName]) -> tuple[GraphField, ...]:
+    """Return the fields of an object that have one of `scalars`."""
+    return tuple(each for each in found.fields.values() if each.scalar in scalars)
+
+
+def _order_operands(operands: Sequence[GraphField]) -> dict[str, GraphQLInputField]:
+    return {each.name: _ORDER_FIELD for each in operands}
+
+
+def _where_operands(function: str, operands: Sequence[GraphField]) -> dict[str, GraphQLInputField]:
+    return {each.name: operator_field(aggregate_scalar(function, each.scalar)) for each in operands}
+
+
+def lean(field: Element) -> Element:
+    """Return the field without the empty dictionaries of its own that nobody ever fills.
+
+    A wide schema has thousands of fields; these were a seventh of its memory.
+    """
+    if not field.extensions:
+        field.extensions = _NOTHING
+    if isinstance(field, GraphQLField) and not field.args:
+        field.args = _NOTHING
+    return field
 
 
 def is_sortable(field: GraphField) -> bool:

@@ -7,8 +7,8 @@ Two tenants of one shape share one schema: resolvers take sources from the reque
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import strawberry
@@ -37,7 +37,7 @@ from firnline.catalog.model import ScalarName
 from firnline.graph import fixed
 from firnline.graph.aggregates import AGGREGATE_TYPES, AGGREGATES, aggregate_scalar
 from firnline.graph.federation import entity_field, federated_sdl
-from firnline.graph.inputs import Inputs, is_sortable
+from firnline.graph.inputs import Inputs, is_sortable, lean, operands_of
 from firnline.graph.provenance import sentences
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
@@ -237,7 +237,7 @@ class RecordTypes:
             output: Any = _output(each)
             if each.name == found.key:
                 output = GraphQLNonNull(output)
-            yield each.name, GraphQLField(output, description=_described(each))
+            yield each.name, lean(GraphQLField(output, description=_described(each)))
         for relation in found.relations.values():
             if relation.many:
                 yield relation.name, self._list_field(relation.target, relation.description)
@@ -348,15 +348,13 @@ class RecordTypes:
         fields = {"count": GraphQLField(GraphQLNonNull(GraphQLInt))}
         kinds: dict[str, GraphQLObjectType] = {}
         for function, scalars in AGGREGATES.items():
-            values = {
-                each.name: _aggregate_field(aggregate_scalar(function, each.scalar))
-                for each in self._objects[type_name].fields.values()
-                if each.scalar in scalars
-            }
-            if values:
-                name = f"{type_name}{AGGREGATE_TYPES[function]}"
-                inner = kinds.setdefault(name, GraphQLObjectType(name, values))
-                fields[function] = GraphQLField(GraphQLNonNull(inner))
+            operands = operands_of(self._objects[type_name], scalars)
+            if not operands:
+                continue
+            name = f"{type_name}{AGGREGATE_TYPES[function]}"
+            if name not in kinds:
+                kinds[name] = GraphQLObjectType(name, partial(_values, function, operands))
+            fields[function] = GraphQLField(GraphQLNonNull(kinds[name]))
         if f"{type_name}Statistics" in kinds:
             fields["percentile"] = GraphQLField(
                 GraphQLNonNull(kinds[f"{type_name}Statistics"]),
@@ -365,6 +363,12 @@ class RecordTypes:
             )
         self._aggregates[type_name] = GraphQLObjectType(f"{type_name}Aggregate", fields)
         return self._aggregates[type_name]
+
+
+def _values(function: str, operands: Sequence[GraphField]) -> dict[str, GraphQLField]:
+    return {
+        each.name: _aggregate_field(aggregate_scalar(function, each.scalar)) for each in operands
+    }
 
 
 @cache
