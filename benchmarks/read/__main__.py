@@ -64,8 +64,8 @@ FULL = Plan(
     samples=5,
     nested=Turns(rounds=3, seconds=int(os.environ.get("BENCH_SECONDS", "3")), warm_seconds=1),
     others=Turns(rounds=3, seconds=1),
-    repeated=Turns(rounds=3, seconds=2, warm_seconds=1),
-    growth=Turns(rounds=3, seconds=1, warm_seconds=1, clients=(1,)),
+    repeated=Turns(rounds=3, seconds=1, warm_seconds=1),
+    growth=Turns(rounds=3, seconds=1, clients=(1,)),
     sizes=growth.SIZES,
     cold_rounds=3,
 )
@@ -78,7 +78,7 @@ SMALL = Plan(
     growth=Turns(rounds=1, seconds=1, clients=(1,)),
     sizes=growth.SIZES_QUICK,
     cold_rounds=1,
-    cases=("nested", "group"),
+    cases=("nested", "spread", "group"),
 )
 
 

@@ -66,6 +66,17 @@ WIDE_FIELDS = (
     *(f"price{n:02d}" for n in range(1, 5)),
 )
 
+_BELOW = f"""{_ACCOUNT}
+      opportunities(orderBy: [{{amount: DESC}}], first: 5) {{ nodes {{ {_OPPORTUNITY} }} }}
+      tickets(
+        where: {{status: {{eq: "open"}}}}, orderBy: [{{createdAt: DESC}}], first: 5
+      ) {{ nodes {{ {_TICKET} }} }}
+      invoices(orderBy: [{{amount: DESC}}], first: 5) {{ nodes {{ {_INVOICE} }} }}"""
+_BELOW_FLAT = f"""{_ACCOUNT}
+    opportunities {{ {_OPPORTUNITY} }}
+    tickets {{ {_TICKET} }}
+    invoices {{ {_INVOICE} }}"""
+
 NESTED = Case(
     "nested",
     graphql=f"""query nested($segment: String!, $floor: Int!) {{
@@ -75,12 +86,7 @@ NESTED = Case(
     first: 50
   ) {{
     nodes {{
-      {_ACCOUNT}
-      opportunities(orderBy: [{{amount: DESC}}], first: 5) {{ nodes {{ {_OPPORTUNITY} }} }}
-      tickets(
-        where: {{status: {{eq: "open"}}}}, orderBy: [{{createdAt: DESC}}], first: 5
-      ) {{ nodes {{ {_TICKET} }} }}
-      invoices(orderBy: [{{amount: DESC}}], first: 5) {{ nodes {{ {_INVOICE} }} }}
+      {_BELOW}
     }}
   }}
 }}
@@ -104,14 +110,30 @@ NESTED = Case(
 """,
     flat=f"""query nested($segment: String!, $floor: Int!) {{
   accounts(segment: $segment, floor: $floor) {{
-    {_ACCOUNT}
-    opportunities {{ {_OPPORTUNITY} }}
-    tickets {{ {_TICKET} }}
-    invoices {{ {_INVOICE} }}
+    {_BELOW_FLAT}
   }}
 }}
 """,
     variables={"segment": None, "floor": (0, FLOOR_MAX)},
+)
+SPREAD = Case(  # the same below 50 accounts from anywhere, where NESTED asks for the top ones
+    "spread",
+    graphql=f"""query spread($floor: Int!) {{
+  accounts(where: {{employees: {{gte: $floor}}}}, orderBy: [{{employees: ASC}}], first: 50) {{
+    nodes {{
+      {_BELOW}
+    }}
+  }}
+}}
+""",
+    postgraphile="",
+    flat=f"""query spread($floor: Int!) {{
+  accounts: accountsFrom(floor: $floor) {{
+    {_BELOW_FLAT}
+  }}
+}}
+""",
+    variables={"floor": (0, 9_900)},
 )
 POINT = Case(
     "point",
@@ -224,5 +246,5 @@ QUESTION = Case(
     variables={"floor": (0, FLOOR_MAX)},
 )
 CASES: Mapping[str, Case] = {
-    case.name: case for case in (NESTED, POINT, WIDE, AGGREGATE, GROUP, QUESTION)
+    case.name: case for case in (NESTED, SPREAD, POINT, WIDE, AGGREGATE, GROUP, QUESTION)
 }

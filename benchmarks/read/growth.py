@@ -26,7 +26,12 @@ from benchmarks.read.targets import OURS_ALL, Target, firnline
 SIZES = (0.05, 0.5, 5.0)
 SIZES_QUICK = (0.05, 0.5)
 # Between which numbers is drawn, so that the smallest size has full answers too.
-SPANS: Mapping[str, tuple[int, int]] = {"nested": (0, 500), "point": (0, 499), "group": (1, 50)}
+SPANS: Mapping[str, tuple[int, int]] = {
+    "nested": (0, 500),
+    "spread": (0, 8_000),
+    "point": (0, 499),
+    "group": (1, 50),
+}
 
 
 async def measure(

@@ -35,6 +35,7 @@ class Reference:
         """Return `data` in the comparable form."""
         return {
             "nested": self._nested,
+            "spread": self._spread,
             "point": self._point,
             "wide": self._wide,
             "aggregate": self._aggregate,
@@ -50,7 +51,16 @@ class Reference:
             and row["employees"] >= variables["floor"]
             and self._sees(row)
         ]
-        top = sorted(found, key=lambda row: row["revenue"], reverse=True)[:50]
+        return self._related(sorted(found, key=lambda row: row["revenue"], reverse=True)[:50])
+
+    def _spread(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        floor = variables["floor"]
+        found = [
+            row for row in self._rows["accounts"] if row["employees"] >= floor and self._sees(row)
+        ]
+        return self._related(sorted(found, key=lambda row: (row["employees"], row["id"]))[:50])
+
+    def _related(self, top: list[Row]) -> dict[str, Any]:
         wanted = {row["id"] for row in top}
         below = {
             name: self._below(name, wanted, order, only)

@@ -6,7 +6,7 @@ DuckDB has its own text where the one of the others would be several times slowe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.read.cases import CLOSES_UNTIL, PAID_BEFORE, TICKETS_OVER, WIDE_FIELDS
@@ -51,6 +51,7 @@ _ASKED_TICKET = (("subject", "subject"), ("priority", "priority"))
 
 INDEXES = (
     "CREATE INDEX accounts_order ON accounts (segment, revenue DESC)",
+    "CREATE INDEX accounts_size ON accounts (employees, id)",
     "CREATE INDEX opportunities_order ON opportunities (account_id, amount DESC)",
     "CREATE INDEX opportunities_stage ON opportunities (stage, amount DESC)",
     "CREATE INDEX tickets_order ON tickets (account_id, status, created_at DESC)",
@@ -70,9 +71,10 @@ def parameters(case: str, variables: Mapping[str, Any]) -> list[Any]:
 
 def statements(dialect: Dialect) -> Mapping[str, str]:
     """Return the statement of each case; parameters are numbered in the variables' order."""
-    nested = _nested_of_duckdb() if dialect is DUCKDB else _nested(dialect)
+    nested = _nested_of_duckdb if dialect is DUCKDB else _nested
     return {
-        "nested": nested,
+        "nested": nested(dialect, _top(dialect), ("revenue DESC",)),
+        "spread": nested(dialect, _next(dialect), ("employees", "id")),
         "point": _point(dialect),
         "wide": _wide(dialect),
         "aggregate": _aggregate(dialect),
@@ -93,6 +95,11 @@ def _top(dialect: Dialect) -> str:
     )
 
 
+def _next(dialect: Dialect) -> str:
+    one = dialect.parameter.format(1)
+    return f"SELECT * FROM accounts WHERE employees >= {one} ORDER BY employees, id LIMIT 50"
+
+
 def _below(dialect: Dialect, table: str, members: Members, order: str, where: str) -> str:
     only = f" AND {where}" if where else ""
     inner = (
@@ -103,34 +110,37 @@ def _below(dialect: Dialect, table: str, members: Members, order: str, where: st
     return dialect.listed(dialect.record(letter, members), letter, inner, f"{order} DESC")
 
 
-def _nested(dialect: Dialect) -> str:
+def _nested(dialect: Dialect, top: str, order: Sequence[str]) -> str:
     related = "".join(
         f", '{table}', {_below(dialect, table, members, order, where)}"
         for table, members, order, where in _CHILDREN
     )
     record = dialect.record("a", _ACCOUNT, related)
-    return _whole(dialect, "accounts", dialect.listed(record, "a", _top(dialect), "revenue DESC"))
+    listed = dialect.listed(record, "a", top, ", a.".join(order))
+    return _whole(dialect, "accounts", listed)
 
 
-def _nested_of_duckdb() -> str:
+def _nested_of_duckdb(dialect: Dialect, top: str, order: Sequence[str]) -> str:
     """Return the nested question as DuckDB answers it fastest.
 
     `max_by(..., 5)` is a cheaper plan than a window, structures are turned into JSON once, and a
     limit between the key and other conditions keeps the scan on the index of the key.
     """
-    parts, joins, members = [f"top AS MATERIALIZED ({_top(DUCKDB)})"], "", ""
-    for table, fields, order, where in _CHILDREN:
+    assert dialect is DUCKDB
+    parts, joins, members = [f"top AS MATERIALIZED ({top})"], "", ""
+    for table, fields, rank, where in _CHILDREN:
         only = f" WHERE {where}" if where else ""
         of_top = f"SELECT * FROM {table} WHERE account_id IN (SELECT id FROM top) LIMIT 1000000"
         parts.append(
             f"{table}_of AS (SELECT account_id,"
-            f" max_by({_structure('r', fields)}, r.{order}, {NODES_MAX}) AS found"
+            f" max_by({_structure('r', fields)}, r.{rank}, {NODES_MAX}) AS found"
             f" FROM ({of_top}) AS r{only} GROUP BY account_id)"
         )
         joins += f" LEFT JOIN {table}_of ON {table}_of.account_id = a.id"
         members += f", {table}: {{nodes: coalesce({table}_of.found, [])}}"
     record = _structure("a", _ACCOUNT, members)
-    nodes = f"coalesce(list({record} ORDER BY a.revenue DESC), [])"
+    by = ", ".join(f"a.{each}" for each in order)
+    nodes = f"coalesce(list({record} ORDER BY {by}), [])"
     return (
         f"WITH {', '.join(parts)}"
         f" SELECT to_json({{data: {{accounts: {{nodes: {nodes}}}}}}}) FROM top AS a{joins}"
@@ -205,7 +215,9 @@ def _at_risk(dialect: Dialect) -> str:
 
     The others walk them by amount and test each until there are enough; DuckDB hashes.
     """
+    one = dialect.parameter.format(1)
     if dialect is DUCKDB:
+        large = f"p.account_id IN (SELECT id FROM accounts WHERE employees >= {one})"
         noisy = (
             "p.account_id IN (SELECT account_id FROM tickets WHERE status = 'open'"
             f" GROUP BY account_id HAVING count(*) > {TICKETS_OVER})"
@@ -215,6 +227,7 @@ def _at_risk(dialect: Dialect) -> str:
             f" GROUP BY account_id HAVING max(due_on) < '{PAID_BEFORE}')"
         )
     else:
+        large = f"(SELECT a.employees FROM accounts AS a WHERE a.id = p.account_id) >= {one}"
         noisy = (
             "(SELECT count(*) FROM tickets AS t WHERE t.account_id = p.account_id"
             f" AND t.status = 'open') > {TICKETS_OVER}"
@@ -223,12 +236,8 @@ def _at_risk(dialect: Dialect) -> str:
             "(SELECT max(i.due_on) FROM invoices AS i WHERE i.account_id = p.account_id"
             f" AND i.status = 'paid') < '{PAID_BEFORE}'"
         )
-    large = (
-        "p.account_id IN (SELECT id FROM accounts"
-        f" WHERE employees >= {dialect.parameter.format(1)})"
-    )
     return (
         f"SELECT p.* FROM opportunities AS p WHERE p.stage = 'offered'"
-        f" AND p.closes_on <= '{CLOSES_UNTIL}' AND {large} AND {noisy} AND {silent}"
+        f" AND p.closes_on <= '{CLOSES_UNTIL}' AND {noisy} AND {silent} AND {large}"
         " ORDER BY p.amount DESC LIMIT 20"
     )

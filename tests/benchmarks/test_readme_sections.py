@@ -43,11 +43,6 @@ def test_readme_has_the_section_of_every_benchmark_with_its_command_and_plot(nam
     assert f"make bench NAME={name}" in text
 
 
-def test_readme_shows_the_recorded_figures() -> None:
-    text = readme.README.read_text("utf-8")
-    assert readme.filled(text) == text
-
-
 @pytest.mark.parametrize("name", ["read", "schema"])
 def test_section_shows_every_target_as_it_was_judged(name: str) -> None:
     result = _recorded(name)

@@ -36,6 +36,7 @@ const schema = `
   type Overdue { aggregate: OverdueAggregate }
   type Query {
     accounts(segment: String!, floor: Int!): [Account!]!
+    accountsFrom(floor: Int!): [Account!]!
     account(id: ID!): Account
     assets(floor: Int!): [Asset!]!
     tickets(floor: Int!): Tickets
@@ -70,11 +71,11 @@ function below (name, columns, order, where = '') {
 
 const atRisk = `SELECT p.id, p.account_id, p.name, p.stage, p.amount, p.closes_on AS "closesOn"
   FROM opportunities AS p WHERE p.stage = 'offered' AND p.closes_on <= '2027-06-30'
-    AND p.account_id IN (SELECT id FROM accounts WHERE employees >= $1)
     AND (SELECT count(*) FROM tickets AS t
          WHERE t.account_id = p.account_id AND t.status = 'open') > 10
     AND (SELECT max(i.due_on) FROM invoices AS i
          WHERE i.account_id = p.account_id AND i.status = 'paid') < '2026-08-24'
+    AND (SELECT a.employees FROM accounts AS a WHERE a.id = p.account_id) >= $1
   ORDER BY p.amount DESC LIMIT 20`
 
 const app = fastify()
@@ -86,6 +87,9 @@ app.register(mercurius, {
       accounts: (_, { segment, floor }) => rows('accounts',
         `SELECT ${account} FROM accounts WHERE segment = $1 AND employees >= $2
          ORDER BY revenue DESC LIMIT 50`, [segment, floor]),
+      accountsFrom: (_, { floor }) => rows('accounts-from',
+        `SELECT ${account} FROM accounts WHERE employees >= $1
+         ORDER BY employees, id LIMIT 50`, [floor]),
       account: async (_, { id }) =>
         (await rows('account', `SELECT ${account} FROM accounts WHERE id = $1`, [id]))[0],
       assets: (_, { floor }) => rows('assets',
