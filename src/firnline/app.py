@@ -7,6 +7,7 @@ edge and the demo work through an `App`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -30,11 +31,13 @@ from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.deadline import Deadline, in_time
+from firnline.graph.explain import Detail
 from firnline.graph.operations import publish
 from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.respond import Answer, Question, Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
+from firnline.graph.warming import Warming
 from firnline.observe.metrics import OperationMetrics
 from firnline.settings import Settings, read_settings
 from firnline.spec.effective import effective_mappings, effective_sync
@@ -44,6 +47,8 @@ from firnline.state.rows import OperationRow
 from firnline.state.state import State
 from firnline.sync.report import OnProgress, SyncReport, Trouble
 from firnline.sync.run import Source, sync_tenant
+
+_LOG = logging.getLogger("firnline")
 
 
 class App:
@@ -117,12 +122,13 @@ class App:
         document_id: str | None = None,
         variables: Mapping[str, object] | None = None,
         operation_name: str | None = None,
+        explain: Detail | None = None,
     ) -> Answer:
         """Answer one GraphQL question as `principal`; raises DeadlineError when it takes too long.
 
         The work is then cancelled down to the statement that DuckDB ran.
         """
-        question = Question(query, document_id, variables, operation_name)
+        question = Question(query, document_id, variables, operation_name, explain)
         # The edge's own deadline began earlier; this one is for everybody else.
         deadline = Deadline(self.settings.request_deadline_s)
         return await in_time(self.responder.answer(principal, question), deadline)
@@ -229,13 +235,37 @@ class App:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Look after the caches while others are served: the idle ones are closed."""
-        resting = asyncio.create_task(self.caches.keep_resting())
+        """Work behind what is served: prepare tenants, then close caches that nobody uses."""
+        tasks = [
+            asyncio.create_task(self.caches.keep_resting()),
+            asyncio.create_task(self.warm()),
+        ]
         try:
             yield
         finally:
-            resting.cancel()
-            await asyncio.wait([resting])
+            for task in tasks:
+                task.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception):  # nobody waits for it: the log is where it shows
+                    _LOG.error("work behind the server failed", exc_info=ended)
+
+    async def warm(self) -> list[str]:
+        """Prepare the tenants that published last, then those synced last; return which."""
+        tenants_max = self.settings.warm_tenants_max
+        if not tenants_max:
+            return []
+        publishers = await self.state.newest_publishers(tenants_max)
+        synced = await asyncio.to_thread(self.caches.last_written, self.project.tenants)
+        known = self.project.tenants
+        order = [name for name in dict.fromkeys([*publishers, *synced]) if name in known]
+        warming = Warming(
+            self.graphs,
+            databases=self.database,
+            operations=self.state,
+            clock=self.clock,
+            seconds_max=self.settings.warm_seconds_max,
+        )
+        return await warming.run(order[:tenants_max])
 
     async def close(self) -> None:
         """Close every cache."""

@@ -12,9 +12,11 @@ from rich.json import JSON
 
 from firnline.access.principal import Principal
 from firnline.app import opened
+from firnline.cli.explaining import show_explanation
 from firnline.cli.files import read_standard_input, read_text
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.errors import UsageError
+from firnline.graph.explain import Detail
 from firnline.graph.respond import Answer
 
 
@@ -34,7 +36,9 @@ def query(
     operation: Annotated[
         str, typer.Option(help="Id of a published operation, in place of a document.")
     ] = "",
-    explain: Annotated[bool, typer.Option(help="Also show the SQL and rows of each step.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also show how it was answered.")
+    ] = False,
     directory: Directory = Path(),
     as_json: AsJson = False,
 ) -> None:
@@ -52,8 +56,10 @@ def query(
                 text,
                 document_id=operation or None,
                 variables=values,
+                # Whoever can open the caches may know all that is asked of them.
+                explain=Detail.OPERATOR if explain else None,
             )
-        _show(answer, explain=explain, as_json=as_json)
+        _show(answer, as_json=as_json)
         if answer.errors:
             raise typer.Exit(1)
 
@@ -78,14 +84,14 @@ def _variables(text: str) -> dict[str, Any]:
     return values
 
 
-def _show(answer: Answer, *, explain: bool, as_json: bool) -> None:
+def _show(answer: Answer, *, as_json: bool) -> None:
     facts = orjson.loads(answer.body())
-    if explain:
-        facts.setdefault("extensions", {})["statements"] = [
-            {"sql": sql, "rows": rows} for sql, rows in answer.statements
-        ]
     if as_json:
         print_json(facts)
-    else:
-        # Unwrapped: the lines of a JSON text must survive a pipe.
-        Console(soft_wrap=True).print(JSON(orjson.dumps(facts).decode(), ensure_ascii=False))
+        return
+    explained = facts.get("extensions", {}).pop("explain", None)
+    # Unwrapped: the lines of a JSON text must survive a pipe.
+    Console(soft_wrap=True).print(JSON(orjson.dumps(facts).decode(), ensure_ascii=False))
+    if explained is not None:
+        # Beside the answer, so that a pipe still receives JSON alone.
+        show_explanation(Console(stderr=True), explained)

@@ -81,6 +81,11 @@ class Explanation:
         yield
         self._stages[name] = self._stages.get(name, 0.0) + self._clock.monotonic() - started
 
+    def begin(self) -> list[Scan]:
+        """Forget an execution that data overtook; return where scans are collected."""
+        self._traces.clear()
+        return []
+
     def trace(self) -> Trace:
         """Return what follows one root field."""
         trace = Trace(self._clock, is_full=self.detail is Detail.OPERATOR)

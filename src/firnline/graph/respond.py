@@ -252,9 +252,10 @@ class Responder:
         async with Session(asked.database) as session:
             if is_settled:
                 await session.run(LazySnapshot.settle)
-            decisions = await session.run(
-                self._graphs.decisions, graph, asked.principal, inline=True
-            )
+            with stage(asked.explanation, "access"):
+                decisions = await session.run(
+                    self._graphs.decisions, graph, asked.principal, inline=True
+                )
             slot = asked.slot(decisions.fields_fingerprint)
             execution = Execution(
                 session,
@@ -283,10 +284,13 @@ class Responder:
             assert content is not None
             self._compile(slot, asked, execution)
             self._keep(asked, content, context, session.snapshot.versions)
+        extensions = _extensions(context, freshness)
+        if asked.explanation is not None:
+            extensions["explain"] = asked.explanation.as_dict(context, session.snapshot.versions)
         return Answer(
             content=content,
             errors=tuple(_formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
-            extensions=_extensions(context, freshness),
+            extensions=extensions,
             statements=tuple(execution.statements),
             executed=context.variables is not None,
         )
@@ -307,6 +311,7 @@ class Responder:
             resolve=resolve,
             freshness=lambda: freshness,
             visible=self._visible.of(asked.graph, decisions, principal=asked.principal, now=now),
+            scans=None if asked.explanation is None else asked.explanation.begin(),
         )
 
     def _keep(

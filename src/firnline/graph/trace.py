@@ -7,7 +7,7 @@ rows it gave, and the SQL where DuckDB was asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ from firnline.cache.resident import Picked, Positions
 from firnline.cache.withheld import without_row_filters
 from firnline.clock import Clock
 from firnline.graph.federation import ENTITIES
-from firnline.graph.levels import Level, RecordLevel, Related
+from firnline.graph.levels import Level, Record, RecordLevel
 from firnline.graph.loader import Loader
 from firnline.graph.plan import (
     Child,
@@ -37,6 +37,7 @@ from firnline.graph.resident_json import ResidentAnswers, Text
 from firnline.graph.rows import Rows
 from firnline.graph.selection import Selected
 from firnline.graph.shape import GraphObject, GraphRelation
+from firnline.graph.statements import Statement
 from firnline.graph.wording import filter_words, order_words, path_words, shown
 
 Plan = ListPlan | RecordPlan
@@ -67,7 +68,7 @@ class Trace:
         self._is_full = is_full
         self._steps: dict[int, Step] = {}  # by plan: roots keep every plan alive
         self._levels: dict[int, Step] = {}  # by level in memory
-        self._current: list[Step] = []
+        self._current: list[tuple[Plan, Step]] = []
 
     def planned(self, plan: Plan, step: Step) -> None:
         """Remember what a plan is about."""
@@ -80,7 +81,7 @@ class Trace:
         if step is None:  # a list that is empty for every parent, and asks nothing
             yield
             return
-        self._current.append(step)
+        self._current.append((plan, step))
         try:
             yield
         finally:
@@ -89,9 +90,8 @@ class Trace:
     def asked(self, select: Select, rows: Rows, seconds: float) -> None:
         """Remember a statement that DuckDB answered."""
         sql, values = render(select if self._is_full else without_row_filters(select))
-        step = self._current[-1]
+        _, step = self._current[-1]
         step.sources.add(DUCKDB)
-        step.rows += rows.count
         step.statements.append(
             {
                 "sql": sql,
@@ -101,17 +101,29 @@ class Trace:
             }
         )
 
-    def began(self, level: Level | RecordLevel) -> None:
-        """Take a level in memory for what the current plan asks."""
-        self._levels[id(level)] = self._current[-1]
+    def gave(self, rows: int) -> None:
+        """Add records that DuckDB gave."""
+        self._current[-1][1].rows += rows
 
-    def led(self, member: Related) -> None:
-        """Take the levels below a record for what their plans ask."""
-        if isinstance(member.entry, Child):
-            plan = member.entry.many or member.entry.one
-            below = member.many or member.one
-            if plan is not None and below is not None:
-                self._levels[id(below)] = self._steps[id(plan)]
+    def began(self, level: Level | RecordLevel) -> None:
+        """Take a level in memory, and those below it, for what the current plan asks."""
+        if self._current:
+            self._matched(level, self._current[-1][0])
+
+    def _matched(self, level: Level | RecordLevel, plan: Plan) -> None:
+        step = self._steps.get(id(plan))
+        if step is None:
+            return
+        self._levels[id(level)] = step
+        # A level is made from its plan part by part: what stands at one place is the same.
+        for record, selection in zip(_records(level), _selections(plan), strict=True):
+            entries = [each for each in selection.entries if isinstance(each, Child | Fork)]
+            for related, entry in zip(record.related, entries, strict=True):
+                below = related.many or related.one
+                if below is not None and isinstance(entry, Child):
+                    planned = entry.many or entry.one
+                    assert planned is not None
+                    self._matched(below, planned)
 
     def remembered(self, counts: Mapping[int, int]) -> None:
         """Add the rows that memory gave, by level."""
@@ -236,6 +248,14 @@ class TracedLoader(Loader):
         with self.trace.at(plan):
             return Loader._many(self, plan, keys)
 
+    def _asked(
+        self, select: Callable[[Sequence[str] | None], Select], keys: Sequence[str] | None
+    ) -> Rows:
+        rows = Loader._asked(self, select, keys)
+        if isinstance(getattr(select, "__self__", None), Statement):  # counts are no records
+            self.trace.gave(rows.count)
+        return rows
+
     def _rows(self, select: Select) -> Rows:
         started = self.trace.clock.monotonic()
         rows = Loader._rows(self, select)
@@ -290,10 +310,6 @@ class TracedAnswers(ResidentAnswers):
         self._count(level, int(np.minimum(picked.counts, level.first).sum()))
         return super()._lists(level, view, picked)
 
-    def _related(self, view: View, member: Related, rows: Positions) -> Any:
-        self._trace.led(member)
-        return super()._related(view, member, rows)
-
     def _count(self, level: Level | RecordLevel, rows: int) -> None:
         self._counts[id(level)] = self._counts.get(id(level), 0) + rows
 
@@ -317,6 +333,12 @@ def _below(plan: Plan) -> Iterator[Plan]:
                 below = entry.many or entry.one
                 if below is not None:
                     yield below
+
+
+def _records(level: Level | RecordLevel) -> list[Record]:
+    if isinstance(level, RecordLevel):
+        return [level.record]
+    return [record for part in level.parts for record in part.records]
 
 
 def _selections(plan: Plan) -> list[RecordSelection]:

@@ -48,7 +48,7 @@ class OperationMetrics:
         self._registry = CollectorRegistry()
         self._calls = self._counter("calls", "Questions asked.")
         self._errors = self._counter("errors", "Answers that hold errors.")
-        self._rows = self._counter("rows", "Rows read from the cache for answers.")
+        self._rows = self._counter("rows", "Rows that DuckDB gave for answers.")
         self._masked = self._counter("masked", "Fields and objects withheld from answers.")
         self._refused = self._counter("refused", "Questions refused or ended, by code.", "code")
         self._answered = self._counter("answered", "Answers by what they were read from.", "source")

@@ -316,6 +316,9 @@ class GraphSpec(Closed):
     )
     """Let Apollo's clients register texts by their hash; the installation's setting when absent."""
 
+    explain: bool | None = None
+    """Tell people how their own operations are answered; the installation's setting when absent."""
+
 
 class TenantSpec(Closed):
     """tenants/<tenant>.yaml. Access overrides may narrow, never widen."""

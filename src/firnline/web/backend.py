@@ -18,6 +18,7 @@ from firnline.cache.database import TenantDatabase
 from firnline.catalog.relative_time import resolve
 from firnline.errors import FirnlineError
 from firnline.graph.documents import DocumentRules, Documents
+from firnline.graph.explain import Detail, explained_to
 from firnline.graph.guard import DocumentLimits, guarded
 from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
@@ -74,6 +75,7 @@ class ProjectGateway:
             document.text,
             variables=request.variables,
             operation_name=request.operation_name,
+            explain=self._detail(principal, request),
         )
         observed.answer = answer
         if answer.executed and request.query is not None and request.document_id:
@@ -81,6 +83,14 @@ class ProjectGateway:
         return GraphAnswer(
             answer.body(), 200 if answer.executed else 400, has_errors=bool(answer.errors)
         )
+
+    def _detail(self, principal: Principal, request: GraphRequest) -> Detail | None:
+        """Return how much to explain of the answer; raises ExplainRefusedError."""
+        if (request.extensions or {}).get("explain") is not True:
+            return None
+        settings, own = self._app.settings, self._app.tenant(principal.tenant).graph.explain
+        is_open = (settings.explain or settings.development) if own is None else own
+        return explained_to(principal, is_open=is_open)
 
     def _rules(self, tenant: str) -> DocumentRules:
         settings, own = self._app.settings, self._app.tenant(tenant).graph

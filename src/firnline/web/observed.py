@@ -66,6 +66,8 @@ def _run(tenant: str, observed: Observed, seconds: float, refused: str) -> Run:
 
 
 def _source(answer: Answer) -> Source:
+    if answer.extensions.get("cache") == "hit":
+        return "response_cache"
     return "duckdb" if answer.statements else "memory"
 
 
