@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from firnline.cache.query import (
@@ -193,12 +194,13 @@ class Filters:
         wanted: Mapping[str, Any],
         field: GraphField | None,
     ) -> Expression:
-        found = []
-        for operator, operand in wanted.items():
-            if field is not None and field.words:
-                _check_words(field, operator, operand)
-            found.append(condition(expression, scalar, operator, operand, self._context.now))
-        return all_of(found)
+        now = self._context.now
+        return all_of(
+            [
+                operated(expression, scalar, operator, operand, now, words_of=field)
+                for operator, operand in wanted.items()
+            ]
+        )
 
     def _list(
         self, scan: Scan, relation: GraphRelation, wanted: Mapping[str, Any], depth: int
@@ -362,6 +364,21 @@ def _foreign(field: GraphField, scalar: ScalarName | None = None) -> GraphField:
 
 def _probe(target: Scan, conditions: list[Expression]) -> Select:
     return target.select((("x", Call("and", ())),), conditions)
+
+
+def operated(
+    expression: Expression,
+    scalar: ScalarName,
+    operator: str,
+    operand: Any,
+    now: datetime,
+    *,
+    words_of: GraphField | None,
+) -> Expression:
+    """Return `expression operator operand`; raises ConditionError or FilterError."""
+    if words_of is not None and words_of.words:
+        _check_words(words_of, operator, operand)
+    return condition(expression, scalar, operator, operand, now)
 
 
 def _check_words(field: GraphField, operator: str, operand: Any) -> None:

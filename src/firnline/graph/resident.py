@@ -32,7 +32,7 @@ from firnline.access.model import (
     Via,
     ViaChild,
 )
-from firnline.cache.query import Call, Order
+from firnline.cache.query import Bound, Call, Order
 from firnline.cache.render import render
 from firnline.cache.resident import (
     Coded,
@@ -46,6 +46,7 @@ from firnline.cache.resident import (
 from firnline.catalog.conditions import COLUMN_TYPES, bound
 from firnline.catalog.mapping import path_steps, source_paths
 from firnline.catalog.model import ScalarName
+from firnline.graph.filter import operated
 from firnline.graph.levels import SortSpec
 from firnline.graph.moments import is_timeless, is_timeless_field
 from firnline.graph.request import GraphContext
@@ -137,7 +138,11 @@ class View:
         return mask
 
     def comparison(self, name: str, operator: str, value: Any) -> Comparison:
-        """Return `field operator value`; raises ConditionError or UnfitError."""
+        """Return `field operator value`; raises ConditionError, FilterError or UnfitError."""
+        declared = self._object.fields[name]
+        nothing = Bound(None, COLUMN_TYPES[declared.scalar])
+        # What a filter refuses is refused here, too.
+        operated(*(nothing, declared.scalar, operator, value, self._context.now), words_of=declared)
         coded = self.codes(name, "raw")
         try:
             found = Comparison.of(coded, operator, self._operand(name, operator, value))

@@ -202,13 +202,19 @@ class Responder:
         )
 
     def _known(self, asked: _Asked) -> Answer | None:
-        """Return an answer that was kept, or that columns in memory give at once."""
+        """Return an answer at once, without a thread, where that is possible."""
         freshness = self._freshness(asked.database)
         snapshot = LazySnapshot(asked.database)
         try:
             decisions = self._graphs.decisions(asked.graph, asked.principal, snapshot)
         except NeedsThreadError:
             return None
+        return self._recalled(asked, decisions, freshness, snapshot)
+
+    def _recalled(
+        self, asked: _Asked, decisions: Decisions, freshness: Freshness, snapshot: LazySnapshot
+    ) -> Answer | None:
+        """Return an answer that was kept, or that columns in memory give at once."""
         context = self._context(asked, decisions, freshness, _unasked)
         kept = self._kept.get(asked.answer_slot(decisions), snapshot.versions)
         if kept is not None:
@@ -256,6 +262,11 @@ class Responder:
                 decisions = await session.run(
                     self._graphs.decisions, graph, asked.principal, inline=True
                 )
+            if asked.explanation is None:
+                # The rights may be known only now.
+                found = self._recalled(asked, decisions, freshness, session.snapshot)
+                if found is not None:
+                    return found
             slot = asked.slot(decisions.fields_fingerprint)
             execution = Execution(
                 session,
