@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     open_caches_max: int = Field(default=32, ge=1)  # open while unused; the rest open when needed
     open_caches_idle_s: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     response_cache_mb: int = Field(default=64, ge=0)  # answers kept until data changes; 0: none
+    warm_tenants_max: int = Field(default=32, ge=0)  # prepared after the start; 0: none
+    warm_seconds_max: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     resident_mb: int = 512  # columns kept in memory, over all tenants
 
     @field_validator("routes")

@@ -11,11 +11,11 @@ import asyncio
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from firnline.cache.database import TenantDatabase
-from firnline.cache.opening import CacheError, CacheLockedError, NoDataYetError
+from firnline.cache.opening import CacheError, CacheLockedError, NoDataYetError, file_mark
 from firnline.clock import Clock
 
 _LOG = logging.getLogger("firnline.cache")
@@ -112,6 +112,12 @@ class OpenCaches:
         while True:
             await self._clock.sleep(self._idle_s / 2)
             await asyncio.to_thread(self.rest_idle)
+
+    def last_written(self, tenants: Iterable[str]) -> list[str]:
+        """Return those of `tenants` that have a cache, the last written first. Blocks shortly."""
+        marks = [(file_mark(self.path(tenant)), tenant) for tenant in tenants]
+        found = [(mark[2], tenant) for mark, tenant in marks if mark is not None]
+        return [tenant for _, tenant in sorted(found, reverse=True)]
 
     def open_tenants(self) -> Sequence[str]:
         """Return whose files are open, the least used first."""

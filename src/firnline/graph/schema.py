@@ -8,6 +8,7 @@ Two tenants of one shape share one schema: resolvers take sources from the reque
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -28,7 +29,9 @@ from graphql import (
     GraphQLUnionType,
     SchemaMetaFieldDef,
     TypeMetaFieldDef,
+    specified_rules,
 )
+from graphql.execution.executor import Executor
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -66,6 +69,24 @@ class SetwiseExecutor(StrawberryGraphQLCoreExecutionContext):
             return info._replace(schema=visible.core_schema())
         return info
 
+    def execute_collected_root_fields(self, *fields: Any) -> Any:
+        """Put deferred fragments off where the client takes parts, else include them at once."""
+        return self._executor.execute_collected_root_fields(self, *fields)
+
+    def execute_collected_subfields(self, *fields: Any) -> Any:
+        """Do so below the root, too."""
+        return self._executor.execute_collected_subfields(self, *fields)
+
+    def complete_list_value(self, *value: Any) -> Any:
+        """Give a list as a whole: what it is made from was read in one go."""
+        return Executor.complete_list_value(self, *value)
+
+    @property
+    def _executor(self) -> type[Executor[Any]]:
+        # graphql-core's plain executor ignores @defer, its heir sends what was put off later.
+        takes_parts = self.context_value.takes_parts
+        return StrawberryGraphQLCoreExecutionContext if takes_parts else Executor
+
     def complete_value(
         self,
         return_type: Any,
@@ -90,10 +111,12 @@ class TenantSchema(strawberry.Schema):
             query=fixed.Query,
             types=[fixed.PageInfo],
             execution_context_class=SetwiseExecutor,
-            config=StrawberryConfig(disable_field_suggestions=True),
+            config=StrawberryConfig(
+                disable_field_suggestions=True, enable_experimental_incremental_execution=True
+            ),
             extensions=[
-                lambda: ParserCache(maxsize=_DOCUMENTS_CACHED_MAX),
-                lambda: ValidationCache(maxsize=_DOCUMENTS_CACHED_MAX),
+                _parser_cache,
+                _validation_cache,
             ],
         )
         base = self._schema
@@ -113,6 +136,14 @@ class TenantSchema(strawberry.Schema):
         """Return the schema as graphql-core knows it."""
         return self._schema
 
+    def prepare(self, text: str) -> None:
+        """Parse and validate a document, so that asking it needs neither. For worker threads."""
+        with suppress(GraphQLError):  # whoever asks it is told
+            document = _parser_cache().cached_parse_document(text)
+            _validation_cache().cached_validate_document(
+                self._schema, document, tuple(specified_rules)
+            )
+
     def has_type(self, name: str) -> bool:
         """Say whether the schema has a type of that name."""
         return name in self._schema.type_map
@@ -125,6 +156,14 @@ class TenantSchema(strawberry.Schema):
         """Leave logging to respond, and no suggestions: they would name what may be hidden."""
         for error in errors:
             error.message = error.message.partition(" Did you mean ")[0]
+
+
+def _parser_cache() -> ParserCache:
+    return ParserCache(maxsize=_DOCUMENTS_CACHED_MAX)
+
+
+def _validation_cache() -> ValidationCache:
+    return ValidationCache(maxsize=_DOCUMENTS_CACHED_MAX)
 
 
 async def _resolve_setwise(

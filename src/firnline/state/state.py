@@ -233,6 +233,29 @@ class State:
             query = query.where(table.c.retired_at.is_(None))
         return [OperationRow(**row._mapping) for row in await self._rows(query)]
 
+    async def newest_operations(self, tenant: str, count: int) -> list[OperationRow]:
+        """Return up to `count` operations of `tenant`, the last published first."""
+        table = schema.operations
+        query = (
+            select(table)
+            .where(table.c.tenant == tenant, table.c.retired_at.is_(None))
+            .order_by(table.c.published_at.desc(), table.c.operation_id)
+            .limit(count)
+        )
+        return [OperationRow(**row._mapping) for row in await self._rows(query)]
+
+    async def newest_publishers(self, count: int) -> list[str]:
+        """Return up to `count` tenants with published operations, the last publisher first."""
+        table = schema.operations
+        query = (
+            select(table.c.tenant)
+            .where(table.c.retired_at.is_(None))
+            .group_by(table.c.tenant)
+            .order_by(func.max(table.c.published_at).desc(), table.c.tenant)
+            .limit(count)
+        )
+        return [row.tenant for row in await self._rows(query)]
+
     # -- sign-ins under way and OAuth clients ---------------------------------------------------
 
     async def save_authorization(self, row: AuthorizationRow, *, now: datetime) -> None:
