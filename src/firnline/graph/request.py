@@ -66,7 +66,8 @@ class GraphContext:
     """One request of one principal against one snapshot of one tenant's cache.
 
     `decisions` are the principal's rights. `scans` collects every scan that is made for the
-    principal, when the request is to be explained.
+    principal, when the request is to be explained. `takes_parts` says that deferred fragments may
+    follow the answer.
     """
 
     principal: Principal
@@ -80,6 +81,7 @@ class GraphContext:
     notes: dict[tuple[str, str], AccessNote] = field(default_factory=dict)
     objects_read: set[tuple[str, str]] = field(default_factory=set)
     scans: list[Any] | None = None
+    takes_parts: bool = False
     is_timeless: bool = True  # until something is read that changes with the clock
 
     @property
