@@ -282,3 +282,18 @@ def test_union_takes_no_name_that_an_object_has(own_world: World) -> None:
     assert forks["What"].type_name == "Crm_notes_What_x_"
     assert forks["Who"].type_name == "Crm_notes_Who_x_"
     own_world.graphs.schema(graph)
+
+
+def test_same_document_asked_again_by_others_is_answered_for_each(world: World) -> None:
+    for email in (*WITH_NOTES, *WITH_NOTES):
+        again = [world.ask(QUESTION, email) for _ in range(3)]
+        assert again[0] == again[1] == again[2]
+    denied = world.ask(QUESTION, "denied@x.test")
+    noted = {note["coordinate"] for note in denied["extensions"]["access"]}
+    assert noted >= {"Crm_accounts", "Crm_notes.What"}
+    assert world.ask(QUESTION)["extensions"]["access"] == []
+    types = {
+        (node["What"] or {}).get("__typename")
+        for node in world.data(QUESTION)["crm"]["notes"]["nodes"]
+    }
+    assert "Crm_accounts" in types
