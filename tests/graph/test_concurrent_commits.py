@@ -15,8 +15,9 @@ import orjson
 from tests.graph.world import Row, Rows, World, seeded
 
 from firnline.access.principal import Principal
+from firnline.graph.answer import Question
 from firnline.graph.resident_tables import ResidentTables
-from firnline.graph.respond import Question, Responder
+from firnline.graph.respond import Responder
 from firnline.graph.session import SnapshotMovedError
 
 ASKERS = 3  # of each way
