@@ -29,12 +29,13 @@ from firnline.connections.tokens import (
 )
 from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError, UnknownTenantError
+from firnline.graph.answer import Answer, Question
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.deadline import Deadline, in_time
 from firnline.graph.explain import Detail
 from firnline.graph.operations import publish
 from firnline.graph.resident_tables import ResidentTables
-from firnline.graph.respond import Answer, Question, Responder
+from firnline.graph.respond import Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.warming import Warming
@@ -89,6 +90,7 @@ class App:
             clock=clock,
             resident=ResidentTables(settings.resident_mb * 1024 * 1024),
             kept_bytes=settings.response_cache_mb * 1024 * 1024,
+            loads_behind=True,
         )
 
     @property
@@ -123,12 +125,13 @@ class App:
         variables: Mapping[str, object] | None = None,
         operation_name: str | None = None,
         explain: Detail | None = None,
+        takes_parts: bool = False,
     ) -> Answer:
         """Answer one GraphQL question as `principal`; raises DeadlineError when it takes too long.
 
         The work is then cancelled down to the statement that DuckDB ran.
         """
-        question = Question(query, document_id, variables, operation_name, explain)
+        question = Question(query, document_id, variables, operation_name, explain, takes_parts)
         # The edge's own deadline began earlier; this one is for everybody else.
         deadline = Deadline(self.settings.request_deadline_s)
         return await in_time(self.responder.answer(principal, question), deadline)
@@ -268,7 +271,8 @@ class App:
         return await warming.run(order[:tenants_max])
 
     async def close(self) -> None:
-        """Close every cache."""
+        """Close every cache, after what was being loaded from it was given up."""
+        await self.responder.loading.close()
         await self.caches.close()
 
 

@@ -14,7 +14,7 @@ from firnline.demo.home import DemoHomeError, demo_home, demo_settings
 from firnline.demo.printing import times
 from firnline.demo.question import PROJECT, Asked, quarter_end
 from firnline.demo.wording import Wording, soql, suiteql, wordings
-from firnline.graph.respond import Answer
+from firnline.graph.answer import Answer
 from firnline.spec.effective import effective_mappings
 from firnline.spec.load import load_project
 

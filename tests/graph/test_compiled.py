@@ -10,10 +10,11 @@ import pytest
 from tests.graph.world import NOW, PEOPLE, World, seeded
 
 from firnline.access.principal import Principal
+from firnline.graph.answer import Question
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.kept_answers import Flights
 from firnline.graph.resident_tables import ResidentTables
-from firnline.graph.respond import Question, Responder
+from firnline.graph.respond import Responder
 from firnline.graph.schema import TenantSchema
 
 SEGMENTS = """query ($segment: String, $least: Decimal, $n: Int = 3, $deep: Boolean = true) {
@@ -75,16 +76,17 @@ def memory(own_world: World) -> Iterator[World]:
     return own_world
 
 
-def with_kept_answers(world: World) -> World:
+def with_kept_answers(world: World, *, loads_behind: bool = False) -> World:
     """Let answers be kept."""
     world.responder = Responder(
         world.graphs,
+        loads_behind=loads_behind,
         databases=world._database,
         operations=world.state,
         seal=CursorSeal(b"k" * 32),
         clock=world.clock,
         resident=world.resident,
-        kept_bytes=1 << 20,
+        kept_bytes=0 if loads_behind else 1 << 20,
     )
     return world
 
@@ -272,3 +274,37 @@ async def test_same_work_at_a_time_is_done_once_while_someone_waits() -> None:
         await last
     assert len(ended) == 2  # given up, and over before the last one left
     assert len(flights) == 0
+
+
+def test_columns_are_loaded_behind_the_first_answer_and_again_after_a_commit(
+    memory: World,
+) -> None:
+    with_kept_answers(memory, loads_behind=True)
+    text = "query ($n: Int) { accounts(first: $n) { nodes { id deals { nodes { id amount } } } } }"
+
+    def asked(**variables: Any) -> tuple[bool, Any]:
+        answer = memory.answer(text, "rep@x.test", variables)
+        assert answer.errors == ()
+        assert answer.data == plainly(memory, text, "rep@x.test", variables)[0]
+        return bool(answer.statements), answer.data
+
+    assert asked(n=5)[0]  # by DuckDB
+    memory.runner.run(memory.responder.loading.idle())
+    assert not asked(n=5)[0]
+    deals = seeded()[("crm", "deals")]
+    memory.write({("crm", "deals"): deals[: len(deals) // 2]})
+    by_duckdb, before = asked(n=200)
+    assert by_duckdb
+    memory.runner.run(memory.responder.loading.idle())
+    assert asked(n=200) == (False, before)
+
+
+def test_what_only_duckdb_can_answer_is_loaded_once(memory: World) -> None:
+    with_kept_answers(memory, loads_behind=True)
+    text = """{ accounts(where: {deals: {some: {amount: {gt: "1"}}}}) {
+      nodes { id deals(first: 2) { nodes { id } } } } }"""
+    counts = []
+    for _ in range(3):
+        counts.append(len(memory.answer(text).statements))
+        memory.runner.run(memory.responder.loading.idle())
+    assert counts == [2, 1, 1]  # the list below comes from memory, the root cannot

@@ -10,8 +10,8 @@ import pytest
 from tests.graph.world import World
 
 from firnline.access.principal import Principal
+from firnline.graph.answer import Question
 from firnline.graph.explain import Detail, ExplainRefusedError, explained_to
-from firnline.graph.respond import Question
 
 NESTED = """{
   deals(where: {stage: {neq: "trash"}, or: [{amount: {gt: 1}}, {amount: {isNull: true}}]},

@@ -16,8 +16,8 @@ from firnline.cli.explaining import show_explanation
 from firnline.cli.files import read_standard_input, read_text
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.errors import UsageError
+from firnline.graph.answer import Answer
 from firnline.graph.explain import Detail
-from firnline.graph.respond import Answer
 
 
 class VariablesError(UsageError):

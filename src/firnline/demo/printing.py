@@ -19,7 +19,7 @@ from rich.table import Table
 from firnline.demo.comparing import LIVE_DEADLINE_S, Compared
 from firnline.demo.question import QUESTION, WARM_RUNS, Asked
 from firnline.demo.stage import DemoPlan, Stage
-from firnline.graph.respond import Answer
+from firnline.graph.answer import Answer
 from firnline.spec.model import TenantSpec
 
 _DEALS_SHOWN = 3

@@ -17,7 +17,7 @@ import orjson
 from firnline.access.principal import Principal
 from firnline.app import App
 from firnline.errors import FirnlineError
-from firnline.graph.respond import Answer
+from firnline.graph.answer import Answer
 
 PROJECT = Path(__file__).parent / "project"
 QUESTION = PROJECT / "operations" / "renewals_at_risk.graphql"

@@ -26,7 +26,7 @@ from firnline.demo.question import (
     question_text,
 )
 from firnline.demo.stage import Stage
-from firnline.graph.respond import Answer
+from firnline.graph.answer import Answer
 
 _MASKED_CHAIR = "contractor"
 

@@ -155,6 +155,12 @@ class CompiledOperations:
             _bound(self._families, self._size_max)
 
 
+def levels_in(compiled: Compiled) -> Iterator[Level | RecordLevel]:
+    """Yield the levels of the root."""
+    for _, each in compiled.root:
+        yield from _levels(each)
+
+
 def _bound(kept: OrderedDict[Any, Any], size_max: int) -> None:
     if len(kept) > size_max:
         kept.popitem(last=False)

@@ -15,6 +15,7 @@ from firnline.graph.compiled import Root
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.explain import Explanation
 from firnline.graph.federation import ENTITIES, entities
+from firnline.graph.levels import Level, RecordLevel
 from firnline.graph.loader import Loader
 from firnline.graph.plan import Planner
 from firnline.graph.request import Completed, GraphContext
@@ -28,7 +29,8 @@ from firnline.graph.trace import TracedLoader, TracedPlanner
 class Execution:
     """Plans and loads the root fields of one operation.
 
-    `roots` holds, by response key, what columns in memory answered; None where DuckDB was needed.
+    `roots` holds, by response key, what columns in memory can answer; None where DuckDB is needed.
+    `unloaded` are levels whose columns are not in memory yet.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Execution:
         resident: ResidentTables | None,
         *,
         inline: bool,
+        may_load: bool = True,
         explanation: Explanation | None = None,
     ) -> None:
         self._session = session
@@ -46,6 +49,8 @@ class Execution:
         self._inline = inline and explanation is None
         self._seal = seal
         self._resident = resident
+        self._may_load = may_load
+        self.unloaded: list[Level | RecordLevel] = []
         self.context: GraphContext | None = None
         self.statements: list[tuple[str, int]] = []
         self.roots: dict[str, Root | None] = {}
@@ -71,6 +76,7 @@ class Execution:
                 self.context,
                 snapshot.fetch,
                 snapshot.versions,
+                may_load=self._may_load,
                 require_thread=snapshot.require_thread,
             )
         if self._explanation is None:
@@ -80,13 +86,15 @@ class Execution:
             trace = self._explanation.trace()
             planner = TracedPlanner(self.context, selections, self._seal, trace=trace)
             loader = TracedLoader(snapshot.fetch, self._seal, self.statements, reader, trace=trace)
+        loader.unloaded = self.unloaded
         node = info.field_nodes[0]
         key = node.alias.value if node.alias else node.name.value
         root = Selected(key, info.parent_type, node)
         root.nodes = list(info.field_nodes)
         self.roots[key] = None
-        if ("", root.name) in self.context.graph.entries:
-            value, self.roots[key] = self._load("", root, planner, loader)
+        namespace = self._namespace(info)
+        if (namespace, root.name) in self.context.graph.entries:
+            value, self.roots[key] = self._load(namespace, root, planner, loader)
             return value
         if root.name == ENTITIES:
             return entities(
@@ -109,6 +117,17 @@ class Execution:
         if len(members) == len(values):
             self.roots[key] = tuple(members)
         return values
+
+    def _namespace(self, info: GraphQLResolveInfo[Any]) -> str:
+        """Return the namespace that the field stands in, empty at the root."""
+        assert self.context is not None
+        if info.path.prev is None:
+            return ""
+        query = info.schema.query_type
+        assert query is not None
+        names = {namespace for namespace, _ in self.context.graph.entries if namespace}
+        types = {get_named_type(query.fields[name].type): name for name in names}
+        return types[info.parent_type]
 
     def _load(
         self, namespace: str, selected: Selected, planner: Planner, loader: Loader

@@ -200,15 +200,28 @@ def record_level_of(plan: RecordPlan) -> RecordLevel | None:
     return RecordLevel(statement.scan.object, record, outline.link, _filters(outline))
 
 
+def records_of(level: Level | RecordLevel) -> list[Record]:
+    """Return what is asked of each record of a level, once per place where records stand."""
+    if isinstance(level, RecordLevel):
+        return [level.record]
+    return [record for part in level.parts for record in part.records]
+
+
+def origins_in(values: Iterable[Value]) -> list[Origin]:
+    """Return what values, and those within compounds, are read from."""
+    found: list[Origin] = []
+    for value in values:
+        if value.members is not None:
+            found += origins_in(value.members)
+        elif value.origin is not None and value.constant is None:
+            found.append(value.origin)
+    return found
+
+
 def operands_in(level: Level | RecordLevel) -> Iterator[Operand]:
     """Yield the operands of a level and of all levels below."""
     yield from level.filters
-    records = (
-        [level.record]
-        if isinstance(level, RecordLevel)
-        else [record for part in level.parts for record in part.records]
-    )
-    for record in records:
+    for record in records_of(level):
         for related in record.related:
             below = related.one or related.many
             if below is not None:
@@ -217,12 +230,7 @@ def operands_in(level: Level | RecordLevel) -> Iterator[Operand]:
 
 def is_whole(level: Level | RecordLevel) -> bool:
     """Say whether nothing below a level needs DuckDB."""
-    records = (
-        [level.record]
-        if isinstance(level, RecordLevel)
-        else [record for part in level.parts for record in part.records]
-    )
-    return all(_is_answered(related) for record in records for related in record.related)
+    return all(_is_answered(each) for record in records_of(level) for each in record.related)
 
 
 def _is_answered(related: Related) -> bool:
@@ -285,14 +293,7 @@ def _value(entry: Leaf | Compound, origins: Mapping[str, Origin]) -> Value:
 
 
 def _run(values: list[Value]) -> Run:
-    return Run(tuple(values), tuple(dict.fromkeys(_names(values))))
-
-
-def _names(values: Iterable[Value]) -> Iterator[str]:
-    for value in values:
-        if value.origin is not None:
-            yield value.origin[0]
-        yield from _names(value.members or ())
+    return Run(tuple(values), tuple(dict.fromkeys(name for name, _ in origins_in(values))))
 
 
 def _related(entry: Child | Fork, origins: Mapping[str, Origin]) -> Related:

@@ -6,8 +6,8 @@ runs in a worker thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from firnline.graph.plan import (
     RecordPlan,
     RecordSelection,
 )
-from firnline.graph.resident import ResidentReader, UnfitError
+from firnline.graph.resident import ResidentReader, UnfitError, UnloadedError
 from firnline.graph.resident_json import (
     RECORDS_MAX,
     OperationTooCostlyError,
@@ -58,7 +58,8 @@ class Loader:
     seal: CursorSeal
     statements: list[tuple[str, int]]
     resident: ResidentReader | None = None
-    answered: Level | RecordLevel | None = None  # what memory answered last of the root
+    answered: Level | RecordLevel | None = None  # what memory can answer of the root
+    unloaded: list[Level | RecordLevel] = field(default_factory=list)  # what it will, once loaded
     _memory: ResidentAnswers | None = None
     _weights: dict[int, tuple[Any, int]] = field(default_factory=dict)  # id -> value, its records
 
@@ -69,12 +70,10 @@ class Loader:
 
     def record(self, plan: RecordPlan) -> Any:
         """Return the record that a key names, None when there is none to see."""
-        self.answered = None
-        if self._memory is not None and (level := record_level_of(plan)) is not None:
-            with suppress(UnfitError):
-                text = self._memory.record(level)
-                self.answered = level
-                return self._taken(text)
+        level = self.answered = None if self._memory is None else record_level_of(plan)
+        if level is not None and self._memory is not None:
+            with self._recalling(level):
+                return self._taken(self._memory.record(level))
         rows = self._asked(plan.statement.select, None)
         records = self._records(plan.selection, rows)
         return records[0] if records else None
@@ -88,16 +87,25 @@ class Loader:
 
     def connection(self, plan: ListPlan) -> Any:
         """Return a root connection."""
-        self.answered = None
-        if self._memory is not None and (level := level_of(plan)) is not None:
-            with suppress(UnfitError):
-                text = self._memory.connection(level)
-                self.answered = level
-                return self._taken(text)
+        level = self.answered = None if self._memory is None else level_of(plan)
+        if level is not None and self._memory is not None:
+            with self._recalling(level):
+                return self._taken(self._memory.connection(level))
         rows = None if plan.page is None else self._asked(plan.page.select, None)
         totals = None if plan.totals is None else self._asked(plan.totals.select, None)
         groups = self._groups(plan, None)
         return self._connections(plan, [""], rows, {"": totals}, groups)[""]
+
+    @contextmanager
+    def _recalling(self, level: Level | RecordLevel) -> Iterator[None]:
+        """Go on after the block when columns in memory cannot answer a level, or not yet."""
+        try:
+            yield
+        except UnloadedError:
+            self.unloaded.append(level)
+        except UnfitError:
+            if self.answered is level:
+                self.answered = None
 
     def _taken(self, text: Text | None) -> Any:
         """Return a text from memory as a value of an answer."""
@@ -191,7 +199,7 @@ class Loader:
         if not keys:
             return {}
         if self._memory is not None and (level := record_level_of(plan)) is not None:
-            with suppress(UnfitError):
+            with self._recalling(level):
                 texts = self._memory.ones(level, keys)
                 return {key: self._taken(text) for key, text in texts.items()}
         rows = self._asked(plan.statement.select, keys)
@@ -201,7 +209,7 @@ class Loader:
         if not keys:
             return {}
         if self._memory is not None and (level := level_of(plan)) is not None:
-            with suppress(UnfitError):
+            with self._recalling(level):
                 texts = self._memory.many(level, keys)
                 return {key: self._taken(text) for key, text in texts.items()}
         rows = None if plan.page is None else self._asked(plan.page.select, keys)

@@ -64,10 +64,15 @@ class UnfitError(Exception):
     """DuckDB has to answer this."""
 
 
+class UnloadedError(UnfitError):
+    """Columns in memory could answer this, but are not there yet."""
+
+
 class ResidentReader:
     """Finds the records of one request's simple lists.
 
-    `require_thread` raises where long work would hold others up: on the event loop.
+    Unless it `may_load`, what is not in memory yet raises UnloadedError. `require_thread` raises
+    where long work would hold others up: on the event loop.
     """
 
     def __init__(
@@ -77,12 +82,14 @@ class ResidentReader:
         fetch: Fetch,
         versions: Versions,
         *,
+        may_load: bool = True,
         require_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self.tables = tables
         self.context = context
         self.fetch = fetch
         self.versions = versions
+        self.may_load = may_load
         self.require_thread = require_thread
         self._views: dict[str, View] = {}
 
@@ -127,7 +134,7 @@ class View:
         slot = (rule, depends, self._connection_versions if self._object.where else ())
         mask = self.table.visible.get(slot)
         if mask is None:
-            self._heavy()
+            self._begin()
             context = replace(self._context, notes={}, objects_read=set())
             scan = Scan(context, self._object, Aliases())
             keys = self._rows(scan, [("k", scan.key(self._object.key))]).column("k")
@@ -157,8 +164,8 @@ class View:
         slot = (sort, *(self._signature(name) for name, _ in sort))
         found = self.table.orders.get(slot)
         if found is None:
+            self._begin()
             ranks = self._ranks(sort)
-            self._heavy()
             found = self.table.orders.put(slot, in_order(ranks, self.table.count))
         return found
 
@@ -168,8 +175,8 @@ class View:
         slot = (name, form, sort, *(self._signature(each) for each in named))
         found = self.table.indexes.get(slot)
         if found is None:
+            self._begin()
             link, ranks = self.codes(name, form), self._ranks(sort)
-            self._heavy()
             found = self.table.indexes.put(slot, LinkIndex.of(link, ranks))
         return found
 
@@ -181,7 +188,7 @@ class View:
         found = self.table.crossings.get(slot)
         if found is None:
             column = self.column(name, form)
-            self._heavy()
+            self._begin()
             found = self.table.crossings.put(slot, theirs.codes_in(column))
         return found
 
@@ -191,7 +198,7 @@ class View:
         found = self.table.codes.get(slot)
         if found is None:
             column = self.column(name, form)
-            self._heavy()
+            self._begin()
             found = self.table.codes.put(slot, Coded.of(column))
         return found
 
@@ -222,6 +229,8 @@ class View:
         for name, form in dict.fromkeys(wanted):
             if self.table.columns.get((name, form, self._signature(name))) is None:
                 missing.setdefault(bool(self._signature(name)), []).append((name, form))
+        if missing:
+            self._begin()
         for is_personal, columns in missing.items():
             context = self._personal() if is_personal else self._free
             scan = Scan(context, self._object, Aliases())
@@ -237,7 +246,10 @@ class View:
                 self.table.columns.put((name, form, self._signature(name)), column)
             self._reader.tables.trim()
 
-    def _heavy(self) -> None:
+    def _begin(self) -> None:
+        """Raise where what is missing may not be computed now, or not here."""
+        if not self._reader.may_load:
+            raise UnloadedError
         if self.table.count > _SMALL:
             self._reader.require_thread()
 
@@ -259,6 +271,8 @@ class View:
         ]
 
     def _build(self) -> Table:
+        if not self._reader.may_load:
+            raise UnloadedError
         scan = Scan(self._free, self._object, Aliases())
         keys = self._rows(scan, [("k", scan.key(self._object.key))]).column("k").combine_chunks()
         if keys.null_count or len(keys.unique()) != len(keys):

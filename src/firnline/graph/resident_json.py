@@ -29,6 +29,8 @@ from firnline.graph.levels import (
     Run,
     Value,
     Values,
+    origins_in,
+    records_of,
 )
 from firnline.graph.resident import ResidentReader, UnfitError, View, matching
 
@@ -147,6 +149,40 @@ class ResidentAnswers:
             key: Text(text, weight)
             for key, text, weight in zip(keys, texts.contents, _weights(texts), strict=True)
         }
+
+    def load(self, level: Level | RecordLevel) -> None:
+        """Bring all that answers a level, and those below, into memory; raises UnfitError."""
+        if level.object is None:
+            return
+        with _unfit_types():
+            view = self._reader.view(level.object)
+            order = level.order if isinstance(level, Level) else ()
+            equal = [each.field for each in level.filters if each.operator == "eq"]
+            for operand in level.filters:
+                view.codes(operand.field, "raw")
+            if level.link is not None:
+                view.index(level.link, "link", order)
+            elif equal:
+                view.index(equal[0], "raw", order)
+            else:
+                view.order(order)
+            view.visible  # noqa: B018 - worked out when it is first looked at
+            if isinstance(level, Level):
+                view.load(level.cursor)
+            for record in records_of(level):
+                self._load(view, record)
+
+    def _load(self, view: View, record: Record) -> None:
+        for member in record.members:
+            if isinstance(member, Run):
+                view.load(origins_in(member.values))
+                continue
+            below = member.one or member.many
+            if member.local is None or below is None or below.object is None:
+                continue
+            assert below.link is not None
+            self.load(below)
+            view.crossing(*member.local, self._reader.view(below.object), below.link)
 
     def _single(self, level: Level, view: View | None, picked: Picked) -> Text:
         return _first(self._lists(level, view, picked))

@@ -93,24 +93,27 @@ class ResidentTables:
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
         self._tables: OrderedDict[Any, Table] = OrderedDict()
-        self._building = threading.Lock()
+        self._lock = threading.Lock()
         self._texts_uncounted_bytes = 0
 
     def table(self, slot: Any, build: Callable[[], Table]) -> Table:
         """Return the table of `slot`, built when absent."""
-        with self._building:
+        with self._lock:
             table = self._tables.get(slot)
-            if table is None:
-                table = self._tables[slot] = build()
-                # The same object in an older version serves nobody any more.
-                for other in [old for old in self._tables if old[:2] == slot[:2] and old != slot]:
-                    del self._tables[other]
-            self._tables.move_to_end(slot)
+            if table is not None:
+                self._tables.move_to_end(slot)
+                return table
+        built = build()  # without the lock: others need not wait for it
+        with self._lock:
+            table = self._tables.setdefault(slot, built)
+            # The same object in an older version serves nobody any more.
+            for other in [old for old in self._tables if old[:2] == slot[:2] and old != slot]:
+                del self._tables[other]
             return table
 
     def trim(self) -> None:
         """Give up the least used tables until the budget is kept."""
-        with self._building:
+        with self._lock:
             self._texts_uncounted_bytes = 0
             held = sum(table.nbytes for table in self._tables.values())
             while held > self._budget_bytes and len(self._tables) > 1:
@@ -132,6 +135,6 @@ class ResidentTables:
 
     def forget(self, tenant: str) -> None:
         """Give up a tenant's columns."""
-        with self._building:
+        with self._lock:
             for slot in [each for each in self._tables if each[0] == tenant]:
                 del self._tables[slot]

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
 from graphql import (
     DocumentNode,
-    GraphQLError,
+    ExperimentalIncrementalExecutionResults,
     GraphQLResolveInfo,
 )
 
@@ -28,16 +29,20 @@ from firnline.cache.bookkeeping import Versions
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError, UsageError
-from firnline.graph.compiled import CompiledOperations
+from firnline.graph.answer import Answer, Question, code_of, extensions_of, formatted
+from firnline.graph.compiled import CompiledOperations, levels_in
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
-from firnline.graph.explain import Detail, Explanation, stage
+from firnline.graph.explain import Explanation, stage
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
 from firnline.graph.kept_answers import Flights, KeptAnswers, question_key
+from firnline.graph.levels import Level, RecordLevel
+from firnline.graph.loading import BackgroundLoading
 from firnline.graph.moments import is_timeless, is_timeless_document
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
+from firnline.graph.parts import DEFER, Parts
 from firnline.graph.request import Completed, GraphContext
-from firnline.graph.resident import ResidentReader, UnfitError
+from firnline.graph.resident import ResidentReader, UnfitError, UnloadedError
 from firnline.graph.resident_json import ResidentAnswers
 from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.schema import TenantSchema
@@ -69,44 +74,6 @@ class Databases(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One GraphQL request: a document or the id of a published one."""
-
-    query: str | None = None
-    document_id: str | None = None
-    variables: Mapping[str, Any] | None = None
-    operation_name: str | None = None
-    explain: Detail | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A GraphQL response. `executed` is false when the document was refused before it ran."""
-
-    content: bytes | None  # of `data`, as JSON
-    errors: tuple[Mapping[str, Any], ...] = ()
-    extensions: Mapping[str, Any] = field(default_factory=dict)
-    statements: tuple[tuple[str, int], ...] = ()
-    executed: bool = True
-
-    @property
-    def data(self) -> Any:
-        """Return `data` as Python values."""
-        return None if self.content is None else orjson.loads(self.content)
-
-    def body(self) -> bytes:
-        """Return the response as JSON, errors first as the specification advises."""
-        parts: dict[str, Any] = {}
-        if self.errors:
-            parts["errors"] = list(self.errors)
-        if self.executed:
-            parts["data"] = None if self.content is None else orjson.Fragment(self.content)
-        if self.extensions:
-            parts["extensions"] = dict(self.extensions)
-        return orjson.dumps(parts)
-
-
-@dataclass(frozen=True, slots=True)
 class _Asked:
     """A question that may be asked, with all that answers it."""
 
@@ -132,7 +99,11 @@ class _Asked:
 
 
 class Responder:
-    """Answers questions for principals. `kept_bytes` are for answers that are asked for again."""
+    """Answers questions for principals.
+
+    `kept_bytes` are for answers that are asked for again. With `loads_behind` columns are brought
+    into memory after DuckDB answered, else before.
+    """
 
     def __init__(
         self,
@@ -145,6 +116,7 @@ class Responder:
         limits: DocumentLimits | None = None,
         resident: ResidentTables | None = None,
         kept_bytes: int = 0,
+        loads_behind: bool = False,
     ) -> None:
         self._graphs = graphs
         self._resident = resident
@@ -160,6 +132,8 @@ class Responder:
         self._kept = KeptAnswers(kept_bytes)
         self._timeless: OrderedDict[str, bool] = OrderedDict()
         self._flights: Flights[Answer] = Flights()
+        self._loads_behind = loads_behind
+        self.loading = BackgroundLoading(clock)
         self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
     async def visible_schema(self, principal: Principal) -> TenantSchema:
@@ -174,6 +148,8 @@ class Responder:
     async def answer(self, principal: Principal, question: Question) -> Answer:
         """Answer one question; raises FirnlineError when it cannot be asked at all."""
         asked = await self._asked(principal, question)
+        if question.takes_parts and asked.explanation is None and DEFER in asked.text:
+            return await self._in_parts(asked)
         if asked.explanation is not None or asked.variables is None:
             return await self._answered(asked)
         found = self._known(asked)
@@ -220,13 +196,13 @@ class Responder:
         if kept is not None:
             context.notes.update(kept.notes)
             context.objects_read.update(kept.objects_read)
-            extensions = _extensions(context, freshness) | {"cache": "hit"}
+            extensions = extensions_of(context, freshness) | {"cache": "hit"}
             return Answer(kept.content, extensions=extensions)
         content = self._from_memory(asked, context, snapshot)
         if content is None:
             return None
         self._keep(asked, content, context, snapshot.versions)
-        return Answer(content, extensions=_extensions(context, freshness))
+        return Answer(content, extensions=extensions_of(context, freshness))
 
     async def _answered(self, asked: _Asked) -> Answer:
         """Answer the whole way: parse, validate, plan, load."""
@@ -235,7 +211,7 @@ class Responder:
                 answer = await self._executed(asked, is_settled=is_settled)
             except SnapshotMovedError:
                 continue
-            if not any(_code(error) == SnapshotMovedError.code for error in answer.errors):
+            if not any(code_of(error) == SnapshotMovedError.code for error in answer.errors):
                 return answer
         raise SnapshotMovedError(
             "the data kept changing while the question was answered", hint="Ask again."
@@ -273,6 +249,7 @@ class Responder:
                 self._seal,
                 self._resident,
                 inline=slot in self._quick,
+                may_load=not self._loads_behind,
                 explanation=asked.explanation,
             )
             started = self._clock.monotonic()
@@ -295,15 +272,46 @@ class Responder:
             assert content is not None
             self._compile(slot, asked, execution)
             self._keep(asked, content, context, session.snapshot.versions)
-        extensions = _extensions(context, freshness)
+        self._load(asked, context, execution.unloaded)
+        extensions = extensions_of(context, freshness)
         if asked.explanation is not None:
             extensions["explain"] = asked.explanation.as_dict(context, session.snapshot.versions)
         return Answer(
             content=content,
-            errors=tuple(_formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
+            errors=tuple(formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
             extensions=extensions,
             statements=tuple(execution.statements),
             executed=context.variables is not None,
+        )
+
+    async def _in_parts(self, asked: _Asked) -> Answer:
+        """Answer what is not deferred; the rest follows, from the same snapshot."""
+        freshness = self._freshness(asked.database)
+        async with AsyncExitStack() as held:
+            session = await held.enter_async_context(Session(asked.database))
+            await session.run(LazySnapshot.settle)
+            decisions = await session.run(self._graphs.decisions, asked.graph, asked.principal)
+            execution = Execution(session, self._seal, self._resident, inline=False)
+            context = self._context(asked, decisions, freshness, execution.resolve)
+            execution.context, context.takes_parts = context, True
+            result: Any = await asked.schema.execute(
+                asked.text,
+                variable_values=dict(asked.question.variables or {}),
+                context_value=context,
+                operation_name=asked.question.operation_name,
+            )
+            later = None
+            if isinstance(result, ExperimentalIncrementalExecutionResults):
+                extensions = partial(extensions_of, context, freshness)
+                later = Parts(result, held.pop_all(), formatted=formatted, extensions=extensions)
+                result = result.initial_result
+        return Answer(
+            content=None if result.data is None else orjson.dumps(result.data),
+            errors=tuple(formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
+            extensions=extensions_of(context, freshness),
+            statements=tuple(execution.statements),
+            executed=context.variables is not None,
+            later=later,
         )
 
     def _context(
@@ -355,10 +363,14 @@ class Responder:
             context,
             snapshot.fetch,
             snapshot.versions,
+            may_load=not self._loads_behind,
             require_thread=snapshot.require_thread,
         )
         try:
             content = compiled.answer(ResidentAnswers(reader, self._seal, values=values))
+        except UnloadedError:
+            self._load(asked, context, [*levels_in(compiled)])
+            return None
         except (UnfitError, NeedsThreadError, FirnlineError):
             # Whatever it is, the whole way finds it again and can say what it means.
             return None
@@ -375,6 +387,24 @@ class Responder:
         roots = {key: root for key, root in execution.roots.items() if root is not None}
         variables = asked.question.variables or {}
         self._compiled.keep(slot, info.operation, fragments, variables, roots, execution.context)
+
+    def _load(
+        self, asked: _Asked, context: GraphContext, levels: Sequence[Level | RecordLevel]
+    ) -> None:
+        """Bring what answers levels into memory, behind the answers."""
+        if not levels or self._resident is None:
+            return
+        resident, database = self._resident, asked.database
+
+        async def load() -> None:
+            async with Session(database) as session:
+                await session.run(LazySnapshot.settle)
+                decisions = await session.run(self._graphs.decisions, asked.graph, asked.principal)
+                now = self._context(asked, decisions, {}, _unasked)
+                await session.run(_loaded, resident, now, self._seal, levels)
+
+        slot = (asked.slot(context.decisions.fingerprint), asked.database.generation)
+        self.loading.begin(slot, load)
 
     def _guarded(self, text: str) -> DocumentNode:
         document = self._documents.get(text)
@@ -428,45 +458,19 @@ def _check_operation(document: DocumentNode, wanted: str | None) -> None:
         )
 
 
-def _extensions(
-    context: GraphContext, freshness: Mapping[tuple[str, str], str | None]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "access": [note.as_dict() for _, note in sorted(context.notes.items())],
-    }
-    found["freshness"] = {
-        f"{connection}.{name}": freshness.get((connection, name))
-        for connection, name in sorted(context.objects_read)
-    }
-    return found
-
-
-def _code(error: Mapping[str, Any]) -> str:
-    return str(error.get("extensions", {}).get("code", ""))
-
-
-def _formatted(error: GraphQLError) -> Mapping[str, Any]:
-    original = error.original_error
-    formatted: dict[str, Any] = dict(error.formatted)
-    if isinstance(original, FirnlineError):
-        facts = original.as_dict()
-        formatted["message"] = facts.pop("message")
-        formatted["extensions"] = facts
-    elif original is not None and not isinstance(original, GraphQLError):
-        incident = uuid.uuid4().hex[:12]
-        _LOG.error("operation failed, incident %s", incident, exc_info=original)
-        formatted["message"] = f"the operation failed inside the gateway (incident {incident})"
-        formatted["extensions"] = {
-            "code": "internal",
-            "hint": "Report the incident number to the operator of this gateway.",
-        }
-    else:
-        formatted["extensions"] = {
-            "code": "operation_refused",
-            "hint": "Check names, arguments and variables against the tenant's schema.",
-        }
-    return formatted
-
-
 async def _unasked(_info: GraphQLResolveInfo[Any]) -> Completed:
     raise AssertionError("what is known already is not executed")
+
+
+def _loaded(
+    resident: ResidentTables,
+    context: GraphContext,
+    seal: CursorSeal,
+    levels: Sequence[Level | RecordLevel],
+    snapshot: LazySnapshot,
+) -> None:
+    """Load levels one by one; those that cannot be loaded are DuckDB's for good."""
+    reader = ResidentReader(resident, context, snapshot.fetch, snapshot.versions)
+    for level in levels:
+        with suppress(UnfitError):
+            ResidentAnswers(reader, seal).load(level)

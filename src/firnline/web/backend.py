@@ -76,12 +76,16 @@ class ProjectGateway:
             variables=request.variables,
             operation_name=request.operation_name,
             explain=self._detail(principal, request),
+            takes_parts=request.takes_parts,
         )
         observed.answer = answer
         if answer.executed and request.query is not None and request.document_id:
             self._documents.register(principal.tenant, request.document_id, request.query)
         return GraphAnswer(
-            answer.body(), 200 if answer.executed else 400, has_errors=bool(answer.errors)
+            answer.body(),
+            200 if answer.executed else 400,
+            has_errors=bool(answer.errors),
+            later=answer.later,
         )
 
     def _detail(self, principal: Principal, request: GraphRequest) -> Detail | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from firnline.access.principal import Principal
+from firnline.errors import FirnlineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,25 @@ class GraphRequest:
     operation_name: str | None = None
     extensions: Mapping[str, Any] | None = None
     queries_only: bool = False
+    takes_parts: bool = False  # what `@defer` puts off may follow the answer
+
+
+class Later(Protocol):
+    """What follows an answer: whoever receives it takes every part, or closes it."""
+
+    first: Mapping[str, Any]  # beside the answer's own members
+
+    async def next(self) -> Mapping[str, Any] | None:
+        """Return the next part, None after the last."""
+        ...
+
+    def failed(self, error: FirnlineError) -> Mapping[str, Any]:
+        """Return the part that ends what is still pending with an error."""
+        ...
+
+    async def close(self) -> None:
+        """Stop what still runs."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +62,7 @@ class GraphAnswer:
     body: bytes
     status: int = 200
     has_errors: bool = False
+    later: Later | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ whose turn it is, then execution; all of it under one deadline, and only while t
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,6 +21,7 @@ from firnline.web.gateway import Gateway, GraphAnswer, GraphRequest
 from firnline.web.head import RequestHead
 from firnline.web.limiter import QueryLimiter
 from firnline.web.negotiation import choose_media
+from firnline.web.parts import PartsReply, accepted_form
 from firnline.web.refusals import (
     GRAPHQL_MEDIA,
     JSON_MEDIA,
@@ -70,6 +72,9 @@ class GraphEdge:
             if head.method not in _METHODS:
                 raise MethodNotAllowedError(", ".join(_METHODS))
             media = choose_media(head.text(b"accept"))
+            form = accepted_form(head.text(b"accept"))
+            if form is not None:
+                return await self._reply_in_parts(head, receive, form, media)
             asked, answer = await self._execute_in_time(head, receive)
         except FirnlineError as error:
             return json_refusal(error, media=media)
@@ -87,15 +92,33 @@ class GraphEdge:
         work = self._execute(principal, asked)
         return asked, await while_connected(work, receive, deadline)
 
+    async def _reply_in_parts(
+        self, head: RequestHead, receive: Receive, form: str, media: str
+    ) -> ASGIApp:
+        deadline = Deadline(self._deadline_s)
+        principal = self._authenticate(head)
+        asked = await in_time(read_graph_request(head, receive), deadline)
+        async with AsyncExitStack() as turn:  # held until the last part is out
+            coming = self._limiter.turn(principal.tenant, principal.email)
+            await while_connected(turn.enter_async_context(coming), receive, deadline)
+            work = self._answered(principal, replace(asked, takes_parts=True))
+            answer = await while_connected(work, receive, deadline)
+            if answer.later is None:
+                return _respond(answer, media)
+            return PartsReply(answer, answer.later, form, deadline, turn.pop_all().aclose)
+
     async def _execute(self, principal: Principal, asked: GraphRequest) -> GraphAnswer:
         async with self._limiter.turn(principal.tenant, principal.email):
-            try:
-                return await self._gateway.execute(principal, asked)
-            except FirnlineError as error:
-                if error.status not in _REFUSED_DOCUMENT:
-                    raise
-                # The request was well-formed, its document was not: that is a GraphQL response.
-                return GraphAnswer(graphql_errors(error), error.status, has_errors=True)
+            return await self._answered(principal, asked)
+
+    async def _answered(self, principal: Principal, asked: GraphRequest) -> GraphAnswer:
+        try:
+            return await self._gateway.execute(principal, asked)
+        except FirnlineError as error:
+            if error.status not in _REFUSED_DOCUMENT:
+                raise
+            # The request was well-formed, its document was not: that is a GraphQL response.
+            return GraphAnswer(graphql_errors(error), error.status, has_errors=True)
 
     def _authenticate(self, head: RequestHead) -> Principal:
         value = head.text(b"authorization")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
-from firnline.graph.respond import Answer
+from firnline.graph.answer import Answer
 from firnline.observe.metrics import OperationMetrics, Run, Source
 
 CANCELLED = "cancelled"

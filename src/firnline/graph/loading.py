@@ -1,0 +1,63 @@
+"""Brings columns into memory behind the answers: who asks first need not wait for it.
+
+Takes levels that DuckDB answered because their columns were not in memory; the next questions find
+them there. One thing is loaded at a time, after the requests that are under way had their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+
+from firnline.clock import Clock
+from firnline.errors import FirnlineError
+
+_LOG = logging.getLogger("firnline.graph")
+_DELAY_S = 0.02  # lets the answer go out first
+_WAITING_MAX = 64
+_REMEMBERED_MAX = 4096
+
+
+class BackgroundLoading:
+    """Runs loads one after the other, each slot once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[Hashable, None] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, Callable[[], Awaitable[None]]] = OrderedDict()
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, slot: Hashable, load: Callable[[], Awaitable[None]]) -> None:
+        """Load in the background, unless that was begun before or too much waits already."""
+        if slot in self._seen or len(self._waiting) >= _WAITING_MAX:
+            return
+        self._seen[slot] = None
+        if len(self._seen) > _REMEMBERED_MAX:
+            self._seen.popitem(last=False)
+        self._waiting[slot] = load
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    async def idle(self) -> None:
+        """Return when nothing is being loaded."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def close(self) -> None:
+        """Give up what is being loaded."""
+        self._waiting.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        await self._clock.sleep(_DELAY_S)
+        while self._waiting:
+            slot, load = self._waiting.popitem(last=False)
+            try:
+                await load()
+            except FirnlineError as error:
+                self._seen.pop(slot, None)  # the next question begins it anew
+                _LOG.info("columns were not loaded: %s", error.code)

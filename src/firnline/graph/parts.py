@@ -1,0 +1,90 @@
+"""Answers in parts: what `@defer` put off follows the answer, one part at a time.
+
+Takes graphql-core's incremental results and the session they read through; the edge receives each
+part as JSON-ready facts. The snapshot stays open until the last part is out or nobody waits for it
+any more, so that all parts are of one data version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from graphql import ExperimentalIncrementalExecutionResults, GraphQLError
+from graphql.execution import SubsequentIncrementalExecutionResult
+
+from firnline.errors import FirnlineError
+
+DEFER = "@defer"
+Formatted = Callable[[GraphQLError], Mapping[str, Any]]
+Extensions = Callable[[], Mapping[str, Any]]
+
+
+class Parts:
+    """What follows an answer. Whoever holds it takes every part, or closes it."""
+
+    def __init__(
+        self,
+        results: ExperimentalIncrementalExecutionResults,
+        held: AsyncExitStack,
+        *,
+        formatted: Formatted,
+        extensions: Extensions,
+    ) -> None:
+        self._results = results.subsequent_results
+        self._held = held
+        self._formatted = formatted
+        self._extensions = extensions
+        self._pending: list[str] = []
+        self.first = {"pending": self._announced(results.initial_result.pending), "hasNext": True}
+
+    async def next(self) -> dict[str, Any] | None:
+        """Return the next part, None after the last."""
+        async for result in self._results:
+            return self._part(result)
+        return None
+
+    def failed(self, error: FirnlineError) -> dict[str, Any]:
+        """Return the part that ends what is still pending with an error."""
+        facts = error.as_dict()
+        told = [{"message": facts.pop("message"), "extensions": facts}]
+        completed = [{"id": each, "errors": told} for each in self._pending]
+        return {"completed": completed, "hasNext": False}
+
+    async def close(self) -> None:
+        """Stop what still runs, down to DuckDB, and give the snapshot back."""
+        try:
+            await self._results.aclose()
+        finally:
+            await self._held.aclose()
+
+    def _announced(self, pending: Any) -> list[Mapping[str, Any]]:
+        self._pending += [each.id for each in pending or ()]
+        return [each.formatted for each in pending or ()]
+
+    def _part(self, result: SubsequentIncrementalExecutionResult) -> dict[str, Any]:
+        part: dict[str, Any] = {}
+        if result.pending:
+            part["pending"] = self._announced(result.pending)
+        if result.incremental:
+            part["incremental"] = [self._delivered(each) for each in result.incremental]
+        if result.completed:
+            part["completed"] = [self._completed(each) for each in result.completed]
+        if not result.has_next:
+            part["extensions"] = dict(self._extensions())
+        return part | {"hasNext": result.has_next}
+
+    def _delivered(self, delivered: Any) -> dict[str, Any]:
+        facts: dict[str, Any] = {"id": delivered.id, "data": delivered.data}
+        if delivered.sub_path:
+            facts["subPath"] = delivered.sub_path
+        return facts | self._errors(delivered.errors)
+
+    def _completed(self, completed: Any) -> dict[str, Any]:
+        if completed.id in self._pending:
+            self._pending.remove(completed.id)
+        return {"id": completed.id} | self._errors(completed.errors)
+
+    def _errors(self, errors: list[GraphQLError] | None) -> dict[str, Any]:
+        return {"errors": [self._formatted(each) for each in errors]} if errors else {}
