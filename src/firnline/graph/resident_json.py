@@ -381,7 +381,7 @@ class _Cut:
 
     def pages(self, cursors: Sequence[bytes]) -> list[tuple[Sequence[bytes], bool]]:
         """Return each parent's cursors, and whether there is more."""
-        starts = [0, *self.ends[:-1]]
+        starts = [0, *self.ends][: len(self.ends)]
         return [
             (cursors[start:end], more)
             for start, end, more in zip(starts, self.ends, self.more, strict=True)
