@@ -425,9 +425,8 @@ class _Types:
         def several(info: Any, keys: Any) -> Any:
             found = _found(info.context, kind, keys)
             if info.context.is_haunted:
-                return [
-                    each or Node(info.context, kind, info.context.ghost(kind)) for each in found
-                ]
+                ghost = Node(info.context, kind, info.context.ghost(kind))
+                return [each or ghost for each in found or [None]]
             return found
 
         def all_(_root: Any, info: Any, arguments: Mapping[str, Any]) -> Connection:
