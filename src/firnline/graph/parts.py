@@ -37,6 +37,7 @@ class Parts:
         self._formatted = formatted
         self._extensions = extensions
         self._pending: list[str] = []
+        self.first: Mapping[str, Any]
         self.first = {"pending": self._announced(results.initial_result.pending), "hasNext": True}
 
     async def next(self) -> dict[str, Any] | None:

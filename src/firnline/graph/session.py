@@ -113,14 +113,22 @@ class Session:
 
     def __init__(self, database: TenantDatabase) -> None:
         self.snapshot = LazySnapshot(database)
+        self._running: set[asyncio.Future[Any]] = set()
 
     async def __aenter__(self) -> Session:
         return self
 
     async def __aexit__(self, *_failure: object) -> None:
-        if self.snapshot.is_open:
+        if self._running or self.snapshot.is_open:
             # Shielded: a cancelled request must still give its cursor back clean.
-            await asyncio.shield(asyncio.to_thread(self.snapshot.close))
+            await asyncio.shield(self._end())
+
+    async def _end(self) -> None:
+        # Work that was cancelled without anybody waiting for its end still holds the cursor.
+        while self._running:
+            self.snapshot.interrupt()
+            await asyncio.wait(list(self._running), timeout=_INTERRUPT_EVERY_S)
+        await asyncio.to_thread(self.snapshot.close)
 
     async def run(self, work: Callable[..., Any], *arguments: Any, inline: bool = False) -> Any:
         """Return `work(*arguments, snapshot)`.
@@ -133,6 +141,8 @@ class Session:
             except NeedsThreadError:
                 pass  # nothing was sent or stored: the thread begins anew
         running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, self.snapshot))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:

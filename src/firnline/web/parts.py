@@ -19,7 +19,7 @@ from firnline.web.departure import while_connected
 from firnline.web.gateway import GraphAnswer, Later
 
 MULTIPART = "multipart/mixed"
-_BOUNDARY = b"-"
+_BOUNDARY = b"---"  # two dashes, and the boundary's own
 _OLD = "20220824"
 _PART_HEAD = b"\r\nContent-Type: application/json; charset=utf-8\r\n\r\n"
 _SPEC_PARAMETERS = frozenset({"deferspec", "incrementalspec"})
@@ -59,19 +59,20 @@ class PartsReply:
 
     async def _send(self, receive: Receive, send: Send) -> None:
         spec = f"; deferSpec={_OLD}" if self.form == _OLD else ""
-        kind = f'{MULTIPART}; boundary="{_BOUNDARY.decode()}"{spec}'
+        kind = f'{MULTIPART}; boundary="-"{spec}'
         headers = [(b"content-type", kind.encode()), (b"vary", b"Accept, Authorization")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         dialect = _ByPath(self.later.first) if self.form == _OLD else _ById(self.later.first)
         first = orjson.dumps(dialect.first)
         # The answer is JSON already: what parts add is put before its closing brace.
         part: bytes | None = self.answer.body[:-1] + b"," + first[1:]
+        before = _BOUNDARY
         while part is not None:
-            body = b"\r\n--" + _BOUNDARY + _PART_HEAD + part
+            # The boundary comes with the part that it ends: clients wait for it.
+            body = before + _PART_HEAD + part + b"\r\n" + _BOUNDARY
             await send({"type": "http.response.body", "body": body, "more_body": True})
-            part = await self._next(receive, dialect)
-        body = b"\r\n--" + _BOUNDARY + b"--\r\n"
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+            part, before = await self._next(receive, dialect), b""
+        await send({"type": "http.response.body", "body": b"--\r\n", "more_body": False})
 
     async def _next(self, receive: Receive, dialect: _ById | _ByPath) -> bytes | None:
         if dialect.is_done:
