@@ -158,5 +158,5 @@ async def test_defer_leaves_the_caches_as_they_were(synced: Synced, served: Serv
         async with asking(served, QUESTION, ACCEPT) as response:
             await response.aread()
     async with asyncio.timeout(PATIENCE_S):
-        while database._busy:  # the snapshot goes back just after the last part is out
+        while database._busy:  # noqa: ASYNC110 - it goes back just after the last part is out
             await asyncio.sleep(0.01)
