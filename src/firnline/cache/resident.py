@@ -107,6 +107,8 @@ class Comparison:
     def of(cls, coded: Coded, operator: str, value: Any) -> Comparison | None:
         """Return the comparison, None for an operator that is not kept here."""
         codes = coded.codes
+        if operator == "notIn" and not len(value):
+            return cls(codes, NULL, _MOST)  # as in SQL, where nothing is among none: null neither
         if operator in ("in", "notIn"):
             wanted = coded.codes_of(value)
             return cls(codes, chosen=wanted[wanted != NULL], spared=operator == "notIn")
