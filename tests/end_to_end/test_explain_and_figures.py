@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
+from rich.console import Console
 from tests.end_to_end.conftest import PROJECT, Synced
 from tests.end_to_end.test_departure import ENDLESS, QUESTION
 from tests.end_to_end.test_http import Served, served
 
 from firnline.access.principal import Principal
 from firnline.cache.database import Snapshot
+from firnline.cli.explaining import show_explanation
+from firnline.cli.operations import _figures, _measured
 from firnline.graph.deadline import DeadlineError
+from firnline.graph.explain import Detail
 from firnline.observe.figures import Figures, read_figures
 from firnline.observe.metrics import AD_HOC
 from firnline.sandbox.seed import DEMO_PEOPLE
@@ -85,6 +90,37 @@ async def test_published_operations_are_counted_by_name_and_all_others_together(
     other = ("acme", AD_HOC)
     assert after[other].calls - before.get(other, Figures()).calls == 1
     assert after[named].quantile_s(0.5) is not None
+
+
+async def test_list_of_operations_shows_the_running_servers_figures(
+    synced: Synced, served: Served
+) -> None:
+    row = await synced.app.publish("acme", TEXT)
+    await served.ask("acme", EMAIL, documentId=row.operation_id, variables=VARIABLES)
+    address = str(served.http.base_url).rstrip("/")
+    settings = synced.app.settings.model_copy(update={"public_url": address})
+    silent = settings.model_copy(update={"public_url": "http://127.0.0.1:9"})
+    elsewhere = settings.model_copy(update={"public_url": "http://203.0.113.7"})
+
+    measured = _measured(row, await _figures(settings))
+
+    assert measured["calls"] >= 1
+    assert measured["p95Ms"] >= measured["p50Ms"] > 0
+    assert _measured(row, await _figures(silent)) == {}
+    assert _measured(row, await _figures(elsewhere)) == {}
+
+
+async def test_explained_answer_is_shown_as_a_tree(synced: Synced) -> None:
+    principal = Principal("acme", EMAIL)
+    asked = {"variables": VARIABLES, "explain": Detail.OPERATOR}
+    answer = await synced.app.ask(principal, TEXT, **asked)
+    console = Console(file=io.StringIO(), width=200)
+
+    show_explanation(console, answer.extensions["explain"])
+
+    text = console.file.getvalue()
+    for expected in ("Answered from", "deals: Deal", "SELECT", "Account", "filtered", "Synced"):
+        assert expected in text
 
 
 async def test_deadline_ends_what_is_asked_without_the_edge(

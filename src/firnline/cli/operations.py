@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,13 +17,17 @@ from firnline.cli.running import AsJson, Directory, print_json, run
 from firnline.errors import FirnlineError, UsageError
 from firnline.graph.manifest import Listed, listed, read_documents
 from firnline.graph.operations import UnknownOperationError, checked
+from firnline.observe.figures import Figures, Key, read_figures
+from firnline.settings import Settings
 from firnline.state.rows import OperationRow
+from firnline.transport.own import read_own
 
 operations = typer.Typer(
     help="Publish operations ahead and execute them by id.", no_args_is_help=True
 )
 Tenant = Annotated[str, typer.Option("--tenant", "-t", help="The tenant's name.")]
 SomeTenant = Annotated[str, typer.Option("--tenant", "-t", help="Only this tenant.")]
+_MEASURED = ("Calls", "Errors", "p50 ms", "p95 ms")
 AllTenants = Annotated[bool, typer.Option("--all-tenants", help="Every declared tenant.")]
 
 
@@ -101,20 +105,25 @@ def list_operations(
     directory: Directory = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """List the operations published for a tenant."""
+    """List the operations published for a tenant, with the running server's figures if any."""
 
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
             app.tenant(tenant)
             rows = await app.state.operations(tenant, retired=versions)
+            figures = await _figures(app.settings)
         if as_json:
-            print_json([_facts(row) for row in rows])
+            print_json([_facts(row) | _measured(row, figures) for row in rows])
             return
         table = Table("Name", "documentId", "Version", "Published", "Retired")
+        for heading in _MEASURED if figures else ():
+            table.add_column(heading, justify="right")
         for row in rows:
             retired = f"{row.retired_at:%Y-%m-%d %H:%M} UTC" if row.retired_at else ""
             published = f"{row.published_at:%Y-%m-%d %H:%M} UTC"
-            table.add_row(row.name, row.operation_id, str(row.version), published, retired)
+            measured = map(_shown, _measured(row, figures).values())
+            facts = (row.name, row.operation_id, str(row.version), published, retired)
+            table.add_row(*facts, *measured)
         Console().print(table if rows else f"Nothing is published for {tenant} yet.")
 
     run(work)
@@ -197,6 +206,32 @@ def _report(outcomes: Sequence[Outcome], *, check: bool) -> None:
     failed = sum(outcome.error is not None for outcome in outcomes)
     done = "fit" if check else "published"
     console.print(f"{len(outcomes) - failed} {done}, {failed} do not fit")
+
+
+async def _figures(settings: Settings) -> Mapping[Key, Figures]:
+    """Return what the running server tells of its operations, nothing where none answers."""
+    token = settings.metrics_token
+    secret = "" if token is None else token.get_secret_value()
+    text = await read_own(f"{settings.public_url}/metrics", token=secret)
+    try:
+        return read_figures(text or "")
+    except ValueError:  # another program's address
+        return {}
+
+
+def _measured(row: OperationRow, figures: Mapping[Key, Figures]) -> dict[str, float | None]:
+    """Return calls, errors and times of all versions of an operation since the server started."""
+    if not figures:
+        return {}
+    own = figures.get((row.tenant, row.name), Figures())
+    times = (own.quantile_s(0.5), own.quantile_s(0.95))
+    middle, late = (None if each is None else round(each * 1000, 1) for each in times)
+    values = (own.calls, own.errors + own.refused, middle, late)
+    return dict(zip(("calls", "errors", "p50Ms", "p95Ms"), values, strict=True))
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def _facts(row: OperationRow) -> dict[str, Any]:
