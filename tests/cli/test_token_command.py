@@ -38,6 +38,23 @@ def test_printed_token_names_the_person_at_the_tenant(tenant: str) -> None:
     assert verifier.verify(done.stdout.strip()) == Principal(tenant, "ana@acme.example")
 
 
+def test_options_become_claims_of_the_token(tenant: str) -> None:
+    options = ["--agent", "bot", "--scope", "read:Account operations", "--purpose", "support"]
+    attributes = ["--attribute", "region=EMEA", "--attribute", "unit=a", "--attribute", "unit=b"]
+    done = CliRunner().invoke(cli, [tenant, "--as", "ana@acme.example", *options, *attributes])
+    assert done.exit_code == 0, done.output
+    assert TokenVerifier.from_settings(Settings(), clock=SystemClock()).verify(
+        done.stdout.strip()
+    ) == Principal(
+        tenant,
+        "ana@acme.example",
+        scopes=frozenset({"read:Account", "operations"}),
+        agent="bot",
+        purpose="support",
+        attributes={"region": "EMEA", "unit": ("a", "b")},
+    )
+
+
 def test_json_output_holds_the_token_and_whose_it_is(tenant: str) -> None:
     done = CliRunner().invoke(cli, [tenant, "--as", "ana@acme.example", "--json"])
     facts = json.loads(done.stdout)
@@ -52,6 +69,8 @@ def test_json_output_holds_the_token_and_whose_it_is(tenant: str) -> None:
         (["nowhere", "--as", "ana@acme.example"], UnknownTenantError),
         (["TENANT", "--as", "ana"], TokenRefusedError),
         (["TENANT", "--as", "ana@acme.example", "--lifetime", "0"], TokenLifetimeError),
+        (["TENANT", "--as", "ana@acme.example", "--attribute", "region"], UsageError),
+        (["TENANT", "--as", "ana@acme.example", "--attribute", "a b=c"], TokenRefusedError),
     ],
 )
 def test_wrong_input_is_an_error_with_a_next_step(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from joserfc import jwt
@@ -17,6 +17,16 @@ from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import json_b64decode
 
+from firnline.access.claims import (
+    Attribute,
+    Attributes,
+    ClaimUnfitError,
+    agent_of,
+    attributes_of,
+    credential_of,
+    purpose_of,
+    scopes_of,
+)
 from firnline.access.known_tokens import KnownTokens
 from firnline.access.signing import DevelopmentSigner
 from firnline.clock import Clock
@@ -66,12 +76,25 @@ class SigningKeysError(FirnlineError):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A person at a tenant, as a verified token names them; `email` has lower-case ASCII."""
+    """A person at a tenant, as a verified token names them; `email` has lower-case ASCII.
+
+    `agent` acts for the person, empty when they ask themselves; `purpose` is what it reads for.
+    `attributes` are the session's, such as a region: for conditions of the builder's policy.
+    `credential` names the token in records; it decides nothing, so it tells no two askers apart.
+    """
 
     tenant: str
     email: str
     name: str = ""
     scopes: frozenset[str] = frozenset()
+    agent: str = ""
+    purpose: str = ""
+    attributes: Mapping[str, Attribute] = field(default_factory=Attributes)
+    credential: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.attributes, Attributes):
+            object.__setattr__(self, "attributes", Attributes(self.attributes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +152,7 @@ class TokenVerifier:
         if known is not None:
             return known
         claims = self._verified_claims(token, now_s=now_s)
-        principal = _principal(claims)
+        principal = _principal(claims, token)
         self._known.remember(token, principal, claims)
         return principal
 
@@ -238,7 +261,7 @@ def _read_claims(token: str, trusted: _TrustedKey) -> Mapping[str, Any]:
         raise TokenRefusedError("its signature or payload is not valid") from error
 
 
-def _principal(claims: Mapping[str, Any]) -> Principal:
+def _principal(claims: Mapping[str, Any], token: str) -> Principal:
     tenant = claims.get("tenant")
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
         raise TokenRefusedError("it names no tenant (tenant)")
@@ -248,18 +271,17 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
     if claims.get("email_verified", True) is not True:
         raise TokenRefusedError("its e-mail address is not verified (email_verified)")
     name = claims.get("name")
-    return Principal(
-        tenant=tenant,
-        # Only ASCII: full Unicode lower-casing would make two different addresses equal.
-        email=email.translate(_ASCII_LOWER),
-        name=name[:200] if isinstance(name, str) else "",
-        scopes=_scopes(claims.get("scope")),
-    )
-
-
-def _scopes(scope: object) -> frozenset[str]:
-    if scope is None:
-        return frozenset()
-    if not isinstance(scope, str):
-        raise TokenRefusedError("its scope is not a text")
-    return frozenset(scope.split())
+    try:
+        return Principal(
+            tenant=tenant,
+            # Only ASCII: full Unicode lower-casing would make two different addresses equal.
+            email=email.translate(_ASCII_LOWER),
+            name=name[:200] if isinstance(name, str) else "",
+            scopes=scopes_of(claims),
+            agent=agent_of(claims),
+            purpose=purpose_of(claims),
+            attributes=attributes_of(claims),
+            credential=credential_of(claims, token),
+        )
+    except ClaimUnfitError as error:
+        raise TokenRefusedError(str(error)) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,13 +76,23 @@ class DevelopmentSigner:
         return _public_set(self._key)
 
     def issue_token(
-        self, tenant: str, email: str, lifetime_s: int = TOKEN_LIFETIME_S, *, name: str = ""
+        self,
+        tenant: str,
+        email: str,
+        lifetime_s: int = TOKEN_LIFETIME_S,
+        *,
+        name: str = "",
+        more: Mapping[str, Any] | None = None,
     ) -> str:
-        """Return a compact ES256 token for `email` at `tenant`, valid from now for `lifetime_s`."""
+        """Return a compact ES256 token for `email` at `tenant`, valid from now for `lifetime_s`.
+
+        `more` are further claims; they replace none of the token's own.
+        """
         if not 0 < lifetime_s <= TOKEN_LIFETIME_MAX_S:
             raise TokenLifetimeError(lifetime_s)
         now_s = int(self._clock.now().timestamp())
         claims: dict[str, Any] = {
+            **(more or {}),
             "iss": self._issuer,
             "aud": self._audience,
             "sub": email,

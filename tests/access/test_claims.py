@@ -1,0 +1,131 @@
+"""What a token says beside tenant and person, and which of it refuses the token."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from joserfc import jws
+from joserfc.jwk import ECKey
+
+from firnline.access.claims import ATTRIBUTE_VALUES_MAX, ATTRIBUTES_MAX
+from firnline.access.principal import Principal, TokenRefusedError, TokenVerifier
+from firnline.clock import FixedClock
+
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+KEY = ECKey.generate_key("P-256")
+
+
+def token(**more: Any) -> str:
+    now_s = int(START.timestamp())
+    claims = {
+        "iss": "firnline",
+        "aud": "firnline",
+        "sub": "ana@acme.example",
+        "tenant": "acme",
+        "exp": now_s + 300,
+        **more,
+    }
+    # As JSON with escapes: a signer of another make may write what UTF-8 cannot hold.
+    content = json.dumps(claims).encode()
+    return jws.serialize_compact({"alg": "ES256", "kid": "ec"}, content, KEY, algorithms=["ES256"])
+
+
+def principal(**more: Any) -> Principal:
+    keys = {"keys": [{**KEY.as_dict(private=False), "kid": "ec"}]}
+    verifier = TokenVerifier(keys, issuer="firnline", audience="firnline", clock=FixedClock(START))
+    return verifier.verify(token(**more))
+
+
+def test_token_names_agent_purpose_and_attributes() -> None:
+    who = principal(
+        act={"sub": "renewals-bot", "act": {"sub": "orchestrator"}},
+        azp="web-app",
+        purpose="renewal-review",
+        scope="read:Account openid",
+        attributes={"region": "EMEA", "units": ["north", "west"]},
+    )
+    assert (who.agent, who.purpose) == ("renewals-bot", "renewal-review")
+    assert who.scopes == {"read:Account", "openid"}
+    assert dict(who.attributes) == {"region": "EMEA", "units": ("north", "west")}
+
+
+def test_authorised_party_is_the_agent_where_nobody_else_acts() -> None:
+    assert principal(azp="web-app").agent == "web-app"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"act": {"sub": "bot"}},
+        {"scope": "read:Account"},
+        {"purpose": "support"},
+        {"attributes": {"region": "EMEA"}},
+    ],
+)
+def test_principal_narrowed_in_any_way_is_another_one(more: dict[str, Any]) -> None:
+    """Rights and answers are kept by principal: two that differ must never be one key."""
+    assert principal(**more) != principal()
+    assert len({principal(**more), principal(**more), principal()}) == 2
+
+
+def test_credential_tells_tokens_apart_but_not_askers() -> None:
+    named, other, unnamed = principal(jti="t1"), principal(jti="t2"), principal()
+    assert (named.credential, other.credential) == ("jti:t1", "jti:t2")
+    assert unnamed.credential.startswith("sha256:")
+    assert named == other == unnamed
+
+
+def test_representation_holds_no_attribute_value_and_no_credential() -> None:
+    shown = repr(principal(attributes={"region": "SECRET"}, jti="TOKEN-ID"))
+    assert "region" in shown
+    assert "SECRET" not in shown
+    assert "TOKEN-ID" not in shown
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"act": "bot"},
+        {"act": {}},
+        {"act": {"sub": 7}},
+        {"act": {"sub": ""}},
+        {"act": {"sub": "a b"}},
+        {"act": {"sub": "x" * 201}},
+        {"azp": ["web"]},
+        {"azp": "web\nagent=admin"},
+        {"purpose": 1},
+        {"purpose": "a\u2028b"},
+        {"purpose": ""},
+        {"scope": ["read"]},
+        {"scope": " ".join(f"read:A{n}" for n in range(201))},
+        {"attributes": [["region", "EMEA"]]},
+        {"attributes": {"region": 7}},
+        {"attributes": {"region": True}},
+        {"attributes": {"region": None}},
+        {"attributes": {"region": {"nested": "x"}}},
+        {"attributes": {"region": [["nested"]]}},
+        {"attributes": {"region": "a\x00b"}},
+        {"attributes": {"region": "\ud800"}},
+        {"attributes": {"region": "x" * 501}},
+        {"attributes": {"region": ["x"] * (ATTRIBUTE_VALUES_MAX + 1)}},
+        {"attributes": {"": "x"}},
+        {"attributes": {"__proto__": "x"}},
+        {"attributes": {"a.b": "x"}},
+        {"attributes": {f"a{n}": "x" for n in range(ATTRIBUTES_MAX + 1)}},
+    ],
+    ids=repr,
+)
+def test_claim_of_another_form_refuses_the_token(more: dict[str, Any]) -> None:
+    """To read half of what narrows an agent would widen it."""
+    with pytest.raises(TokenRefusedError) as refused:
+        principal(**more)
+    assert "EMEA" not in str(refused.value)
+
+
+def test_attributes_given_as_a_mapping_make_an_equal_principal() -> None:
+    plain = Principal("acme", "ana@acme.example", attributes={"region": "EMEA"})
+    assert plain == principal(attributes={"region": "EMEA"})
+    assert hash(plain) == hash(principal(attributes={"region": "EMEA"}))
