@@ -128,6 +128,34 @@ _ACCESS = st.builds(
 )
 
 
+@pytest.mark.parametrize(
+    ("outer", "inner", "expected"),
+    [
+        ({"max_age": "24h"}, {}, {"Named": "24h", "*": "24h"}),
+        ({"max_age": "24h"}, {"max_age": "90m"}, {"Named": "90m", "*": "90m"}),
+        ({"max_age": "90m"}, {"max_age": "1d"}, {"Named": "90m", "*": "90m"}),
+        ({}, {"max_age": "2d"}, {"Named": "2d", "*": "2d"}),
+        ({"named": "1h", "max_age": "24h"}, {}, {"Named": "1h", "*": "24h"}),
+        ({"named": "48h", "max_age": "24h"}, {}, {"Named": "48h", "*": "24h"}),
+        ({"named": "48h"}, {"named": "15m", "max_age": "1h"}, {"Named": "15m", "*": "1h"}),
+        ({}, {}, {"Named": None, "*": None}),
+    ],
+)
+def test_age_limit_of_every_policy_is_the_shortest_that_anybody_states(
+    outer: dict[str, str], inner: dict[str, str], expected: dict[str, str | None]
+) -> None:
+    """An object's own limit stands before that of its section; the tenant's only shortens it."""
+    objects = {"*": {"mode": "mirror"}, "Named": {"mode": "mirror", "max_age": outer.get("named")}}
+    narrower = {"Named": {"mode": "mirror", "max_age": inner["named"]}} if "named" in inner else {}
+    integration = {"objects": objects, "max_age": outer.get("max_age")}
+    tenant = {"objects": narrower, "max_age": inner.get("max_age")}
+    effective = effective_access(
+        _integration(access=AccessSpec.model_validate(integration)),
+        _tenant(access=AccessSpec.model_validate(tenant)),
+    )
+    assert {name: policy.max_age for name, policy in effective.objects.items()} == expected
+
+
 def _integration(**facts: object) -> IntegrationSpec:
     return IntegrationSpec.model_validate(
         {

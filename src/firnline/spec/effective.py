@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from firnline.errors import UnknownTenantError
+from firnline.spec.durations import shorter
 from firnline.spec.model import (
     AccessSpec,
     FieldMapping,
@@ -45,12 +46,19 @@ class EffectiveMapping(BaseModel):
 
 
 def narrowed(outer: ObjectPolicy, inner: ObjectPolicy | None) -> ObjectPolicy:
-    """Return what both policies allow: mirrored only if both mirror, hidden if either hides."""
+    """Return what both policies allow: mirrored only if both mirror, hidden if either hides.
+
+    Of two limits of age the shorter one holds.
+    """
     if inner is None:
         return outer
     if "deny" in (outer.mode, inner.mode):
         return _NOTHING
-    return ObjectPolicy(mode="mirror", hide=tuple(dict.fromkeys((*outer.hide, *inner.hide))))
+    return ObjectPolicy(
+        mode="mirror",
+        hide=tuple(dict.fromkeys((*outer.hide, *inner.hide))),
+        max_age=shorter(outer.max_age, inner.max_age),
+    )
 
 
 def policy_for(policies: Mapping[str, ObjectPolicy], name: str) -> ObjectPolicy | None:
@@ -59,23 +67,44 @@ def policy_for(policies: Mapping[str, ObjectPolicy], name: str) -> ObjectPolicy 
 
 
 def _narrowed_all(
-    outer: Mapping[str, ObjectPolicy], inner: Mapping[str, ObjectPolicy]
+    outer: Mapping[str, ObjectPolicy],
+    inner: Mapping[str, ObjectPolicy],
+    access: tuple[AccessSpec, AccessSpec],
 ) -> dict[str, ObjectPolicy]:
     """Narrow every name that either side mentions; a name the outer side misses stays denied."""
-    return {
-        name: narrowed(policy_for(outer, name) or _NOTHING, policy_for(inner, name))
-        for name in dict.fromkeys((*outer, *inner))
-    }
+    outer_age, inner_age = access[0].max_age, access[1].max_age
+    found = {}
+    for name in dict.fromkeys((*outer, *inner)):
+        allowed = _aged(policy_for(outer, name) or _NOTHING, outer_age)
+        own = policy_for(inner, name)
+        # The tenant's limit holds for what its policies do not name, too.
+        allowed = allowed if own is not None else _limited(allowed, inner_age)
+        found[name] = narrowed(allowed, None if own is None else _aged(own, inner_age))
+    return found
+
+
+def _aged(policy: ObjectPolicy, default: str | None) -> ObjectPolicy:
+    return policy if policy.max_age is not None else _limited(policy, default)
+
+
+def _limited(policy: ObjectPolicy, limit: str | None) -> ObjectPolicy:
+    if limit is None or policy.mode == "deny":
+        return policy
+    return policy.model_copy(update={"max_age": shorter(policy.max_age, limit)})
 
 
 def effective_access(integration: IntegrationSpec, tenant: TenantSpec) -> AccessSpec:
-    """Return the integration's policy narrowed by the tenant's; never wider than either."""
+    """Return the integration's policy narrowed by the tenant's; never wider than either.
+
+    Each policy of the result states its own limit of age, if there is any.
+    """
     outer, inner = integration.access, tenant.access
+    both = (outer, inner)
     return AccessSpec(
-        objects=_narrowed_all(outer.objects, inner.objects),
+        objects=_narrowed_all(outer.objects, inner.objects, both),
         providers={
             provider: _narrowed_all(
-                outer.providers.get(provider, {}), inner.providers.get(provider, {})
+                outer.providers.get(provider, {}), inner.providers.get(provider, {}), both
             )
             for provider in dict.fromkeys((*outer.providers, *inner.providers))
         },

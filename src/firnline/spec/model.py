@@ -26,6 +26,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,62}$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]{0,62}$")]
 TenantName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+# Minutes, hours or days.
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(m|h|d)$")]
 # A provider's field, or a way to one through references: "organization_id.external_id".
 SourcePath = Annotated[str, StringConstraints(pattern=r"^[^\s.]+(\.[^\s.]+){0,3}$")]
 BuilderType = Literal[
@@ -241,6 +243,9 @@ class ObjectPolicy(Closed):
     hide: tuple[str, ...] = ()
     """Fields that nobody sees, whatever the source allows."""
 
+    max_age: Duration | None = None
+    """How old the permission records behind `mirror` may be: `15m`, `24h`, `7d`; then nothing."""
+
 
 class AccessSpec(Closed):
     """The builder's policy. An object that is neither named nor matched by "*" is denied."""
@@ -250,6 +255,9 @@ class AccessSpec(Closed):
 
     providers: Mapping[str, Mapping[str, ObjectPolicy]] = Field(default_factory=dict)
     """Provider -> the provider's own objects, by name; "*" stands for those not named."""
+
+    max_age: Duration | None = None
+    """Stands for the `max_age` of every policy that states none; no limit when absent."""
 
 
 def _no_truth(value: Any) -> Any:

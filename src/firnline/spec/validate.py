@@ -47,6 +47,7 @@ _PATTERNS: Mapping[str, str] = {
     r"^[a-z][a-z0-9_-]{0,62}$": "must be small letters, digits, _ and -, a letter first",
     r"^[^\s.]+(\.[^\s.]+){0,3}$": "must be a field, or up to four names joined by dots",
     r"^[1-9][0-9]*(m|h|d)$": "must be a number of minutes, hours or days, such as 15m",
+    r"^[1-9][0-9]{0,5}(m|h|d)$": "must be a number of minutes, hours or days, such as 24h",
 }
 
 
