@@ -20,3 +20,23 @@ def test_choice_among_nothing_finds_none_or_all(world: World, field: str) -> Non
         assert everything["totalCount"] > 20
         assert world.data(TEXT, variables={"w": {field: {"notIn": []}}})["deals"] == everything
         assert world.data(TEXT, variables={"w": {field: {"in": []}}})["deals"]["nodes"] == []
+
+
+@pytest.mark.parametrize(
+    ("where", "is_each"),
+    [
+        ({"or": []}, False),
+        ({"and": []}, True),
+        ({"not": {}}, False),
+        ({"not": {"or": []}}, True),
+        ({"or": [{}]}, True),
+        ({"and": [{"or": []}]}, False),
+    ],
+)
+def test_any_of_nothing_holds_for_none_and_all_of_nothing_for_each(
+    world: World, where: object, is_each: bool
+) -> None:
+    all_ = world.data(TEXT)["deals"]["totalCount"]
+    for _ in range(3):
+        found = world.data(TEXT, variables={"w": where})["deals"]
+        assert found["totalCount"] == len(found["nodes"]) == (all_ if is_each else 0)
