@@ -44,14 +44,18 @@ class Answer:
     statements: tuple[tuple[str, int], ...] = ()
     executed: bool = True
     later: Parts | None = None
+    is_kept: bool = False  # given before, and nothing that made it has changed since
 
     @property
     def data(self) -> Any:
         """Return `data` as Python values."""
         return None if self.content is None else orjson.loads(self.content)
 
-    def body(self) -> bytes:
-        """Return the response as JSON, errors first as the specification advises."""
+    def body(self, *, is_marked: bool = True) -> bytes:
+        """Return the response as JSON, errors first as the specification advises.
+
+        `is_marked` tells in the extensions that it was kept; the rest does not depend on that.
+        """
         parts: dict[str, Any] = {}
         if self.errors:
             parts["errors"] = list(self.errors)
@@ -59,6 +63,8 @@ class Answer:
             parts["data"] = None if self.content is None else orjson.Fragment(self.content)
         if self.extensions:
             parts["extensions"] = dict(self.extensions)
+        if self.is_kept and is_marked:
+            parts["extensions"]["cache"] = "hit"
         return orjson.dumps(parts)
 
 

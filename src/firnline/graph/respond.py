@@ -196,8 +196,8 @@ class Responder:
         if kept is not None:
             context.notes.update(kept.notes)
             context.objects_read.update(kept.objects_read)
-            extensions = extensions_of(context, freshness) | {"cache": "hit"}
-            return Answer(kept.content, extensions=extensions)
+            extensions = extensions_of(context, freshness)
+            return Answer(kept.content, extensions=extensions, is_kept=True)
         content = self._from_memory(asked, context, snapshot)
         if content is None:
             return None

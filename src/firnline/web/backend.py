@@ -86,6 +86,9 @@ class ProjectGateway:
             200 if answer.executed else 400,
             has_errors=bool(answer.errors),
             later=answer.later,
+            tagged=answer.body(is_marked=False)
+            if request.queries_only and answer.is_kept
+            else None,
         )
 
     def _detail(self, principal: Principal, request: GraphRequest) -> Detail | None:

@@ -57,12 +57,14 @@ class GraphAnswer:
     `status` is 200 when there is `data` (even with errors beside it), 4xx or 5xx when the request
     was refused before execution; it is sent to clients that accept the GraphQL media type.
     `has_errors` keeps clients from keeping the answer: its failures may be gone the next time.
+    `tagged` is the body without what may differ between equal answers, where that is not the body.
     """
 
     body: bytes
     status: int = 200
     has_errors: bool = False
     later: Later | None = None
+    tagged: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

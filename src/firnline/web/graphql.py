@@ -81,7 +81,9 @@ class GraphEdge:
         reply = _respond(answer, media)
         # Only an address with an id is worth keeping; one with a text may hold what people typed.
         is_kept = asked.queries_only and asked.document_id and answer.status == 200
-        return _revalidated(head, reply) if is_kept and not answer.has_errors else reply
+        if not is_kept or answer.has_errors:
+            return reply
+        return _revalidated(head, reply, answer.tagged or answer.body)
 
     async def _execute_in_time(
         self, head: RequestHead, receive: Receive
@@ -154,11 +156,11 @@ def _respond(answer: GraphAnswer, media: str) -> _Reply:
     return _Reply(status, (_CONTENT_TYPES[media], length, _VARY), answer.body)
 
 
-def _revalidated(head: RequestHead, reply: _Reply) -> _Reply:
+def _revalidated(head: RequestHead, reply: _Reply, tagged: bytes) -> _Reply:
     """Return the answer with its tag, or only the news that the client has it already."""
     (_, content_type), *_ = reply.headers
     digest = hashlib.sha256(content_type + b"\n")
-    digest.update(reply.body)
+    digest.update(tagged)
     tag = f'"{digest.hexdigest()[:32]}"'
     facts = ((b"etag", tag.encode()), (b"cache-control", REVALIDATED))
     known = head.text(b"if-none-match").split(",")
