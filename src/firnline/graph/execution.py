@@ -39,14 +39,11 @@ class Execution:
         seal: CursorSeal,
         resident: ResidentTables | None,
         *,
-        inline: bool,
         may_load: bool = True,
         explanation: Explanation | None = None,
     ) -> None:
         self._session = session
         self._explanation = explanation
-        # What is explained is followed once, not begun anew in a thread.
-        self._inline = inline and explanation is None
         self._seal = seal
         self._resident = resident
         self._may_load = may_load
@@ -59,7 +56,7 @@ class Execution:
     async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
         """Return the completed value of a root field."""
         self.asked = info
-        return Completed(await self._session.run(self._resolve, info, inline=self._inline))
+        return Completed(await self._session.run(self._resolve, info))
 
     @property
     def is_compilable(self) -> bool:

@@ -127,7 +127,7 @@ class Responder:
         self._limits = limits or DocumentLimits()
         self._visible = VisibleGraphs(graphs.schema)
         self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
-        self._quick: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        self._slow: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._compiled = CompiledOperations()
         self._kept = KeptAnswers(kept_bytes)
         self._timeless: OrderedDict[str, bool] = OrderedDict()
@@ -198,11 +198,32 @@ class Responder:
             context.objects_read.update(kept.objects_read)
             extensions = extensions_of(context, freshness)
             return Answer(kept.content, extensions=extensions, is_kept=True)
+        if asked.slot(decisions.fields_fingerprint) in self._slow:
+            return None
         content = self._from_memory(asked, context, snapshot)
+        return self._remembered(asked, content, context, snapshot)
+
+    async def _recalled_in_thread(
+        self, asked: _Asked, decisions: Decisions, session: Session
+    ) -> Answer | None:
+        """Return what columns in memory give of a question that would hold up the event loop."""
+        if asked.slot(decisions.fields_fingerprint) not in self._slow:
+            return None
+        context = self._context(asked, decisions, self._freshness(asked.database), _unasked)
+        content = await session.run(self._from_memory, asked, context)
+        return self._remembered(asked, content, context, session.snapshot)
+
+    def _remembered(
+        self,
+        asked: _Asked,
+        content: bytes | None,
+        context: GraphContext,
+        snapshot: LazySnapshot,
+    ) -> Answer | None:
         if content is None:
             return None
         self._keep(asked, content, context, snapshot.versions)
-        return Answer(content, extensions=extensions_of(context, freshness))
+        return Answer(content, extensions=extensions_of(context, context.freshness()))
 
     async def _answered(self, asked: _Asked) -> Answer:
         """Answer the whole way: parse, validate, plan, load."""
@@ -216,15 +237,6 @@ class Responder:
         raise SnapshotMovedError(
             "the data kept changing while the question was answered", hint="Ask again."
         )
-
-    def _remember(self, slot: tuple[str, ...], *, is_quick: bool) -> None:
-        """Remember which documents need no thread: columns in memory answer them in no time."""
-        if is_quick:
-            self._quick[slot] = None
-            if len(self._quick) > _DOCUMENTS_MAX:
-                self._quick.popitem(last=False)
-        else:
-            self._quick.pop(slot, None)
 
     async def _executed(self, asked: _Asked, *, is_settled: bool) -> Answer:
         graph, question, text = asked.graph, asked.question, asked.text
@@ -241,6 +253,7 @@ class Responder:
             if asked.explanation is None:
                 # The rights may be known only now.
                 found = self._recalled(asked, decisions, freshness, session.snapshot)
+                found = found or await self._recalled_in_thread(asked, decisions, session)
                 if found is not None:
                     return found
             slot = asked.slot(decisions.fields_fingerprint)
@@ -248,11 +261,9 @@ class Responder:
                 session,
                 self._seal,
                 self._resident,
-                inline=slot in self._quick,
                 may_load=not self._loads_behind,
                 explanation=asked.explanation,
             )
-            started = self._clock.monotonic()
             context = self._context(asked, decisions, freshness, execution.resolve)
             execution.context = context
             if _INTROSPECTION.search(text) and context.visible is not None:
@@ -264,8 +275,6 @@ class Responder:
                 context_value=context,
                 operation_name=question.operation_name,
             )
-        is_quick = not execution.statements and self._clock.monotonic() - started < _QUICK_S
-        self._remember(slot, is_quick=is_quick)
         content = None if result.data is None else orjson.dumps(result.data)
         # Of other root fields it is not known what they depend on.
         if result.data and not result.errors and list(result.data) == list(execution.roots):
@@ -291,7 +300,7 @@ class Responder:
             session = await held.enter_async_context(Session(asked.database))
             await session.run(LazySnapshot.settle)
             decisions = await session.run(self._graphs.decisions, asked.graph, asked.principal)
-            execution = Execution(session, self._seal, self._resident, inline=False)
+            execution = Execution(session, self._seal, self._resident)
             context = self._context(asked, decisions, freshness, execution.resolve)
             execution.context, context.takes_parts = context, True
             result: Any = await asked.schema.execute(
@@ -366,6 +375,7 @@ class Responder:
             may_load=not self._loads_behind,
             require_thread=snapshot.require_thread,
         )
+        started = self._clock.monotonic()
         try:
             content = compiled.answer(ResidentAnswers(reader, self._seal, values=values))
         except UnloadedError:
@@ -374,9 +384,20 @@ class Responder:
         except (UnfitError, NeedsThreadError, FirnlineError):
             # Whatever it is, the whole way finds it again and can say what it means.
             return None
+        self._timed(asked, context, self._clock.monotonic() - started)
         context.notes.update(compiled.notes)
         context.objects_read.update(compiled.objects_read)
         return content
+
+    def _timed(self, asked: _Asked, context: GraphContext, spent_s: float) -> None:
+        """Remember which questions take so long that they belong into a thread."""
+        slot = asked.slot(context.decisions.fields_fingerprint)
+        if spent_s > _QUICK_S:
+            self._slow[slot] = None
+            if len(self._slow) > _DOCUMENTS_MAX:
+                self._slow.popitem(last=False)
+        elif spent_s < _QUICK_S / 2:
+            self._slow.pop(slot, None)
 
     def _compile(self, slot: tuple[str, ...], asked: _Asked, execution: Execution) -> None:
         """Keep what answered an operation from memory, to be asked again."""
