@@ -74,7 +74,7 @@ class Salesforce(Connector):
 
     def discover(self, settings: Mapping[str, str]) -> Steps[Catalog]:
         """List the org's objects, then describe the ones worth having, all at once."""
-        return discovery(self)
+        return discovery(self, settings)
 
     def build_read(self, query: ReadQuery) -> Request:
         """Return a SOQL query, or the locator path that the previous page gave, untouched."""

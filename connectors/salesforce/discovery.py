@@ -56,6 +56,8 @@ _SETUP: Mapping[str, tuple[str, ...]] = {
         "PermissionsViewAllUsers",
         "PermissionsActivitiesAccess",
     ),
+    # A group of sets is assigned through the set that the vendor adds up for it, less what the
+    # group mutes: its rows of ObjectPermissions and FieldPermissions say everything.
     "PermissionSetAssignment": ("Id", "AssigneeId", "PermissionSetId", "IsActive"),
     "ObjectPermissions": (
         "Id",
@@ -79,6 +81,8 @@ _SETUP: Mapping[str, tuple[str, ...]] = {
     "GroupMember": ("Id", "GroupId", "UserOrGroupId"),
     "EntityDefinition": ("QualifiedApiName", "InternalSharingModel"),
 }
+# The setting that names custom objects without "Grant Access Using Hierarchies": no API tells it.
+FLAT = "without_hierarchies"
 _NEVER = ("base64", "address", "location")  # blobs, and compounds whose parts are fields themselves
 _TYPES: Mapping[str, ScalarName] = {
     "id": "id",
@@ -112,7 +116,7 @@ _PARENTS = {
 Describe = Mapping[str, Any]
 
 
-def discovery(connector: Connector) -> Steps[Catalog]:
+def discovery(connector: Connector, settings: Mapping[str, str]) -> Steps[Catalog]:
     """List, choose, ask for the sharing models, describe; return the catalog."""
     listing = Request.get(f"{API}/sobjects")
     (answer,) = yield [listing]
@@ -134,7 +138,7 @@ def discovery(connector: Connector) -> Steps[Catalog]:
     requests = [Request.get(f"{API}/sobjects/{name}/describe") for name in shares]
     answers = (yield requests) if requests else []
     parsed += [expect(connector, *pair) for pair in zip(requests, answers, strict=True)]
-    return _catalog(parsed, exposed)
+    return _catalog(parsed, exposed, frozenset(settings.get(FLAT, "").split(",")))
 
 
 def _is_business(found: Mapping[str, Any]) -> bool:
@@ -158,7 +162,9 @@ def _share_objects(models: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _catalog(describes: Sequence[Describe], exposed: Sequence[str]) -> Catalog:
+def _catalog(
+    describes: Sequence[Describe], exposed: Sequence[str], flat: frozenset[str]
+) -> Catalog:
     children = {
         (child["childSObject"], child["field"], parent["name"]): child["relationshipName"]
         for parent in describes
@@ -166,7 +172,7 @@ def _catalog(describes: Sequence[Describe], exposed: Sequence[str]) -> Catalog:
         if child["relationshipName"] and not child["deprecatedAndHidden"]
     }
     objects = [
-        _exposed_object(found, frozenset(exposed), children)
+        _exposed_object(found, frozenset(exposed), children, flat)
         if found["name"] in exposed
         else _permission_object(found, exposed)
         for found in describes
@@ -177,7 +183,10 @@ def _catalog(describes: Sequence[Describe], exposed: Sequence[str]) -> Catalog:
 
 
 def _exposed_object(
-    found: Describe, exposed: frozenset[str], children: Mapping[tuple[str, str, str], str]
+    found: Describe,
+    exposed: frozenset[str],
+    children: Mapping[tuple[str, str, str], str],
+    flat: frozenset[str],
 ) -> ObjectInfo:
     raw_fields = [field for field in found["fields"] if not field["deprecatedAndHidden"]]
     names = {field["name"] for field in raw_fields}
@@ -208,6 +217,8 @@ def _exposed_object(
         extra={
             "secured": _secured(raw_fields),
             "parents": ",".join(_parents(found["name"], raw_fields)),
+            # Standard objects always grant access using hierarchies.
+            "hierarchies": "off" if found["custom"] and found["name"] in flat else "",
         },
     )
 

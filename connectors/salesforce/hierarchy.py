@@ -23,12 +23,14 @@ _ROLE_AND_BELOW = ("RoleAndSubordinates", "RoleAndSubordinatesInternal")
 class Reach:
     """`people` are the user and everyone below them, `grantees` these and the groups they reach.
 
-    `roles` maps each of the people to their UserRole record, where they have one.
+    `own` are the user and the groups that hold them: all there is where an object does not grant
+    access using hierarchies. `roles` maps each of the people to their UserRole record, where they have one.
     """
 
     user_key: str
     people: frozenset[str]
     grantees: frozenset[str]
+    own: frozenset[str]
     roles: Mapping[str, Row]
 
     def owners_whose_role_opens(self, child: str) -> frozenset[str]:
@@ -48,13 +50,15 @@ def reach_of(rows: PermissionRows, user: Row) -> Reach:
     user_key = str(user["Id"])
     people = {user_key, *(str(each["Id"]) for each in users if each.get("UserRoleId") in below)}
     memberships = _Memberships(rows, roles)
-    groups = set(memberships.of([user]))
+    own = memberships.of([user])
+    groups = set(own)
     reports = [each for each in users if str(each["Id"]) in people and str(each["Id"]) != user_key]
     groups |= {key for key in memberships.of(reports) if memberships.rolls_up(key)}
     return Reach(
         user_key=user_key,
         people=frozenset(people),
         grantees=frozenset(people | groups),
+        own=own | {user_key},
         roles={
             str(each["Id"]): roles[str(each["UserRoleId"])]
             for each in users

@@ -52,14 +52,24 @@ class SalesforceSandbox:
     client: SandboxClient
     integration_email: str
 
-    def __init__(self, company: Company, options: SandboxOptions) -> None:
-        self.org = Org(org_objects(company.style), options.now)
-        staff = build_people(self.org, company)
-        build_records(self.org, company, staff)
-        people = crm_people(company)
-        self.integration_email = next(each.email for each in people if each.crm == "admin")
-        self._emails = tuple(each.email for each in people if each.active)
+    def __init__(
+        self, company: Company, options: SandboxOptions, *, org: Org | None = None
+    ) -> None:
+        """Build the company's org, or serve a ready-made one to the users that it has."""
+        if org is None:
+            org = Org(org_objects(company.style), options.now)
+            build_records(org, company, build_people(org, company))
+            people = crm_people(company)
+            self.integration_email = next(each.email for each in people if each.crm == "admin")
+            self._emails = tuple(each.email for each in people if each.active)
+        else:
+            self._emails = tuple(row["Email"] for row in org.live("User") if row["IsActive"])
+            self.integration_email = self._emails[0]
+        self.org = org
         self.settings = {"domain": company.tenant}
+        flat = [found.name for found in org.objects.values() if not found.hierarchies]
+        if flat:
+            self.settings = {**self.settings, "without_hierarchies": ",".join(flat)}
         self.base_url = f"https://{company.tenant}.my.salesforce.com"
         seed = hashlib.sha256(f"{company.tenant}:{options.seed}".encode()).hexdigest()
         self.client = SandboxClient(client_id=f"3MVG9{seed[:40]}", client_secret=seed[40:].upper())

@@ -3,13 +3,14 @@
 The independent witness of the mirrored permissions: it walks up from each record's owner and
 shares to the user, and shares no code with the connector.
 
-The sharing model: View All Data or View All on the object shows everything. Account, Opportunity
-and Deal_Activity__c are private: owner, people above the owner in the role hierarchy, share rows
-(with the people above a grantee, unless the group says otherwise). A deal that is granted this way
-shows its account; an account shows its deals to its owner as far as the owner's role says so, and
-to those with whom it is shared as far as the share says so. Contacts and customer meetings follow
-their account; a contact without one is its owner's. Events are their owner's and those above, and
-of everyone who can read what they are about. Users and install sites are public.
+The sharing model: View All Data or View All on the object shows everything; so does a public
+organisation-wide default. Private records show to their owner, to the people above the owner in
+the role hierarchy unless the object switches that off, and by share rows (with the people above a
+grantee, unless object or group say otherwise). A deal, case or contact that is granted this way
+shows its account; an account shows them to its owner as far as the owner's role says so, and to
+those with whom it is shared as far as the share says so. Records controlled by their parents follow
+all of them, however long the chain; a contact without an account is its owner's. Activities are
+their owner's and those above, and of everyone who can read what they are about.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from .sandbox_org import Org, Row
+from .sandbox_permission_sets import Atom, group_permissions, permissions_of
 from .sandbox_schema import ObjectDef
 
 _OPEN = ("Read", "Edit", "All")
+_ACTIVITIES = ("Event", "Task")
+_ON_ACCOUNTS = ("Opportunity", "Case", "Contact")
 
 
 class OrgFacts:
@@ -44,9 +48,13 @@ class OrgFacts:
                 for row in org.live(found.name):
                     by_record[row[column]].append(row)
                 self.shares[found.share_of] = by_record
-        self.deals_by_account: defaultdict[str, list[Row]] = defaultdict(list)
-        for row in org.live("Opportunity"):
-            self.deals_by_account[row["AccountId"]].append(row)
+        self.by_account: dict[str, defaultdict[str, list[Row]]] = {}
+        for name in _ON_ACCOUNTS:
+            if name in org.objects and org.objects[name].model == "Private":
+                children: defaultdict[str, list[Row]] = defaultdict(list)
+                for row in org.live(name):
+                    children[row["AccountId"]].append(row)
+                self.by_account[name] = children
 
     def role_chain(self, user: str) -> Iterator[str]:
         """Yield the roles above the user's own, the nearest first."""
@@ -65,23 +73,22 @@ class Viewer:
         self._org = facts.org
         self.user = user
         self._role = self._org.rows["User"][user]["UserRoleId"]
-        self._reached: dict[str, bool] = {}
+        self._reached: dict[tuple[str, bool], bool] = {}
         self._seen: dict[tuple[str, str], bool] = {}
         self._visible: dict[str, list[Row]] = {}
-        sets = {
-            row["PermissionSetId"]
-            for row in self._org.live("PermissionSetAssignment")
-            if row["AssigneeId"] == user and row["IsActive"]
-        }
-        self._sets = [row for row in self._org.live("PermissionSet") if row["Id"] in sets]
-        self._object_rights = [
-            row for row in self._org.live("ObjectPermissions") if row["ParentId"] in sets
-        ]
-        self._field_rights = {
-            row["Field"]
-            for row in self._org.live("FieldPermissions")
-            if row["ParentId"] in sets and row["PermissionsRead"]
-        }
+        self._permissions = self._granted_permissions()
+
+    def _granted_permissions(self) -> frozenset[Atom]:
+        """Add up profile, permission sets and permission set groups, these less what they mute."""
+        held: set[Atom] = set()
+        for row in self._org.live("PermissionSetAssignment"):
+            if row["AssigneeId"] != self.user or not row["IsActive"]:
+                continue
+            if row["PermissionSetGroupId"]:
+                held |= group_permissions(self._org, row["PermissionSetGroupId"])
+            else:
+                held |= permissions_of(self._org, row["PermissionSetId"])
+        return frozenset(held)
 
     @cached_property
     def objects(self) -> Mapping[str, ObjectDef]:
@@ -94,16 +101,13 @@ class Viewer:
         return {name.lower(): found for name, found in self.objects.items()}
 
     def _has(self, permission: str) -> bool:
-        return any(row[f"Permissions{permission}"] for row in self._sets)
+        return ("user", permission) in self._permissions
 
     def _sees_all_data(self) -> bool:
         return self._has("ViewAllData") or self._has("ModifyAllData")
 
     def _right(self, name: str, *rights: str) -> bool:
-        return any(
-            row["SobjectType"] == name and any(row[f"Permissions{right}"] for right in rights)
-            for row in self._object_rights
-        )
+        return any(("object", name, right) in self._permissions for right in rights)
 
     def _may_read(self, found: ObjectDef) -> bool:
         if found.setup:
@@ -112,7 +116,7 @@ class Viewer:
             return self._sees_all_data()
         if found.name in ("User", "Organization"):
             return True
-        if found.name == "Event":
+        if found.name in _ACTIVITIES:
             return self._has("ActivitiesAccess")
         return self._sees_all_data() or self._right(found.name, "Read")
 
@@ -128,8 +132,8 @@ class Viewer:
                 field_under_security = whole
             else:
                 field_under_security = field
-            key = f"{found.name}.{field_under_security.name}"
-            if not field_under_security.secured or key in self._field_rights:
+            key = ("field", f"{found.name}.{field_under_security.name}")
+            if not field_under_security.secured or key in self._permissions:
                 names.add(field.name)
         return frozenset(names)
 
@@ -162,85 +166,93 @@ class Viewer:
             return True
         if self._right(name, "ViewAllRecords", "ModifyAllRecords"):
             return True
+        if name in _ACTIVITIES:
+            return self._sees_activity(found, row)
         if found.model in ("Read", "ReadWrite"):
             return True
-        if name == "Contact" and row["AccountId"] is None:
-            return bool(row["OwnerId"] == self.user)
+        if name == "User":
+            return self._has("ViewAllUsers") or self._reaches(row["Id"])
         if found.model == "ControlledByParent":
             return self._sees_parents(found, row)
-        if name == "Event":
-            return self._sees_event(row)
         if self._granted(name, row):
             return True
         if name == "Account":
             return any(
-                self._granted("Opportunity", deal)
-                for deal in self._facts.deals_by_account[row["Id"]]
+                self._granted(child, each)
+                for child, by_account in self._facts.by_account.items()
+                for each in by_account[row["Id"]]
             )
-        return name == "Opportunity" and self._opened_by_account(row)
+        return name in _ON_ACCOUNTS and self._opened_by_account(name, row)
 
     def _sees_parents(self, found: ObjectDef, row: Row) -> bool:
         if found.name == "Contact":
+            if row["AccountId"] is None:
+                return bool(row["OwnerId"] == self.user)
             return self.record("Account", row["AccountId"]) is not None
         masters = [field for field in found.fields if field.master_order is not None]
         return all(
             self.record(field.reference_to[0], row[field.name]) is not None for field in masters
         )
 
-    def _sees_event(self, row: Row) -> bool:
+    def _sees_activity(self, found: ObjectDef, row: Row) -> bool:
         if self._reaches(row["OwnerId"]):
             return True
-        for key, targets in (
-            (row["WhatId"], [name for name in self._org.objects if name.endswith("__c")]),
-            (row["WhatId"], ["Account", "Opportunity"]),
-            (row["WhoId"], ["Contact"]),
-        ):
-            if key and any(self.record(target, key) is not None for target in targets):
-                return True
-        return False
+        return any(
+            self.record(target, row[field.name]) is not None
+            for field in found.fields
+            if field.name in ("WhatId", "WhoId") and row[field.name]
+            for target in field.reference_to
+        )
 
     def _granted(self, name: str, row: Row) -> bool:
         """Say whether ownership, the hierarchy or a share row opens the record."""
-        if self._reaches(row["OwnerId"]):
+        found = self._org.objects[name]
+        if self._reaches(row["OwnerId"], upwards=found.hierarchies):
             return True
-        level = "AccessLevel" if self._org.objects[name].custom else f"{name}AccessLevel"
+        level = "AccessLevel" if found.custom else f"{name}AccessLevel"
         return any(
-            share[level] in _OPEN and self._reaches(share["UserOrGroupId"])
+            share[level] in _OPEN
+            and self._reaches(share["UserOrGroupId"], upwards=found.hierarchies)
             for share in self._facts.shares[name][row["Id"]]
         )
 
-    def _opened_by_account(self, deal: Row) -> bool:
-        account = self._org.rows["Account"].get(deal["AccountId"])
-        if account is None:
+    def _opened_by_account(self, name: str, row: Row) -> bool:
+        account = self._org.rows["Account"].get(row["AccountId"])
+        if account is None or account["IsDeleted"]:
             return False
         if self._reaches(account["OwnerId"]):
             role = self._org.rows["User"][account["OwnerId"]]["UserRoleId"]
-            opens = self._org.rows["UserRole"].get(role, {}).get("OpportunityAccessForAccountOwner")
+            opens = self._org.rows["UserRole"].get(role, {}).get(f"{name}AccessForAccountOwner")
             if opens in _OPEN:
                 return True
+        shares = self._facts.shares.get("Account", {}).get(account["Id"], ())
         return any(
             share["RowCause"] != "Owner"
-            and share["OpportunityAccessLevel"] in _OPEN
+            and share[f"{name}AccessLevel"] in _OPEN
             and self._reaches(share["UserOrGroupId"])
-            for share in self._facts.shares["Account"][account["Id"]]
+            for share in shares
         )
 
-    def _reaches(self, grantee: str) -> bool:
-        """Say whether what belongs to `grantee`, a user or a group, is open to this user."""
-        if grantee not in self._reached:
-            self._reached[grantee] = self._stands_for(grantee)
-        return self._reached[grantee]
+    def _reaches(self, grantee: str, *, upwards: bool = True) -> bool:
+        """Say whether what belongs to `grantee`, a user or a group, is open to this user.
 
-    def _stands_for(self, grantee: str) -> bool:
+        `upwards` is whether people above the grantee in the hierarchy share in it.
+        """
+        if (grantee, upwards) not in self._reached:
+            self._reached[grantee, upwards] = self._stands_for(grantee, upwards)
+        return self._reached[grantee, upwards]
+
+    def _stands_for(self, grantee: str, upwards: bool) -> bool:
         if grantee in self._org.rows["User"]:
-            return grantee == self.user or self._is_above(grantee)
+            return grantee == self.user or (upwards and self._is_above(grantee))
         group = self._org.rows["Group"].get(grantee)
         if group is None:
             return False
         users = self._users_in(grantee, set())
         if self.user in users:
             return True
-        return bool(group["DoesIncludeBosses"]) and any(self._is_above(user) for user in users)
+        rolls_up = upwards and bool(group["DoesIncludeBosses"])
+        return rolls_up and any(self._is_above(user) for user in users)
 
     def _is_above(self, user: str) -> bool:
         return self._role is not None and self._role in self._facts.role_chain(user)
@@ -252,9 +264,12 @@ class Viewer:
         passed.add(group)
         row = self._org.rows["Group"][group]
         users: set[str] = set()
-        if row["Type"] in ("Role", "RoleAndSubordinates"):
+        below = row["Type"] in ("RoleAndSubordinates", "RoleAndSubordinatesInternal")
+        if row["Type"] == "Organization":
+            users.update(self._org.rows["User"])
+        if below or row["Type"] == "Role":
             users.update(self._facts.users_by_role[row["RelatedId"]])
-        if row["Type"] == "RoleAndSubordinates":
+        if below:
             for user in self._org.rows["User"]:
                 if row["RelatedId"] in self._facts.role_chain(user):
                     users.add(user)

@@ -49,7 +49,8 @@ class FieldDef:
 @dataclass(frozen=True)
 class ObjectDef:
     """One object. `setup` objects are for users who may view the setup, `share_of` names the
-    object whose sharing the rows describe; `model` is the organisation-wide default.
+    object whose sharing the rows describe; `model` is the organisation-wide default, `hierarchies`
+    whether people above an owner or grantee share in the access ("Grant Access Using Hierarchies").
     """
 
     name: str
@@ -61,6 +62,7 @@ class ObjectDef:
     setup: bool = False
     share_of: str = ""
     key: str = "Id"
+    hierarchies: bool = True
 
     @property
     def custom(self) -> bool:

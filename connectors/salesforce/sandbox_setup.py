@@ -8,14 +8,13 @@ from .sandbox_schema import FieldDef, ObjectDef, flag, identity, lookup, picklis
 def share_object(found: ObjectDef) -> ObjectDef:
     """Return the share table of a private object, with the vendor's two ways to name columns."""
     own = not found.custom
-    prefixes = {"Account": "00r", "Opportunity": "00t"}
+    prefixes = {"Account": "00r", "Opportunity": "00t", "Case": "01n", "Contact": "03s"}
     name = f"{found.name}Share" if own else f"{found.name[:-1]}Share"
     levels = ("Read", "Edit", "All")
     label = f"{found.label} Share"
-    implied = (
-        (picklist("OpportunityAccessLevel", "Opportunity Access", ("None", *levels)),)
-        if found.name == "Account"
-        else ()
+    implied = tuple(
+        picklist(f"{child}AccessLevel", f"{child} Access", ("None", *levels))
+        for child in (("Opportunity", "Case", "Contact") if found.name == "Account" else ())
     )
     level = f"{found.name}AccessLevel" if own else "AccessLevel"
     return ObjectDef(
@@ -29,7 +28,7 @@ def share_object(found: ObjectDef) -> ObjectDef:
             lookup("UserOrGroupId", "User/Group ID", "Group User"),
             picklist(level, "Access", levels),
             *implied,
-            picklist("RowCause", "Row Cause", ("Owner", "Manual", "Rule")),
+            picklist("RowCause", "Row Cause", ("Owner", "Manual", "Rule", "Team")),
             stamp("LastModifiedDate", "Last Modified Date"),
             flag("IsDeleted", "Deleted"),
         ),
@@ -66,7 +65,7 @@ def setup_objects() -> list[ObjectDef]:
         picklist(f"{name}AccessForAccountOwner", f"{name} Access", ("None", "Read", "Edit"))
         for name in ("Opportunity", "Case", "Contact")
     ]
-    parent = lookup("ParentId", "Parent ID", "PermissionSet")
+    parent = lookup("ParentId", "Parent ID", "PermissionSet MutingPermissionSet")
     return [
         _plain("Organization", "00D", text("Name", "Name"), setup=False),
         _plain("Profile", "00e", text("Name", "Name"), text("UserType", "User Type")),
@@ -77,6 +76,28 @@ def setup_objects() -> list[ObjectDef]:
             text("Label", "Permission Set Label"),
             flag("IsOwnedByProfile", "Is Owned By Profile"),
             lookup("ProfileId", "Profile ID", "Profile"),
+            picklist("Type", "Type", ("Regular", "Profile", "Group")),
+            lookup("PermissionSetGroupId", "Permission Set Group ID", "PermissionSetGroup"),
+            *yes_no,
+        ),
+        _plain(
+            "PermissionSetGroup",
+            "0PG",
+            text("DeveloperName", "Developer Name"),
+            text("MasterLabel", "Label"),
+            picklist("Status", "Status", ("Updated", "Outdated", "Updating", "Failed")),
+        ),
+        _plain(
+            "PermissionSetGroupComponent",
+            "0PL",
+            lookup("PermissionSetGroupId", "Permission Set Group ID", "PermissionSetGroup"),
+            lookup("PermissionSetId", "PermissionSet ID", "PermissionSet MutingPermissionSet"),
+        ),
+        _plain(
+            "MutingPermissionSet",
+            "0QM",
+            text("DeveloperName", "Developer Name"),
+            text("MasterLabel", "Label"),
             *yes_no,
         ),
         _plain(
@@ -84,6 +105,7 @@ def setup_objects() -> list[ObjectDef]:
             "0Pa",
             lookup("AssigneeId", "Assignee ID", "User", "PermissionSetAssignments"),
             lookup("PermissionSetId", "PermissionSet ID", "PermissionSet", "Assignments"),
+            lookup("PermissionSetGroupId", "Permission Set Group ID", "PermissionSetGroup"),
             flag("IsActive", "Is Active"),
         ),
         _plain("ObjectPermissions", "110", parent, text("SobjectType", "Object"), *rights),
@@ -108,7 +130,7 @@ def setup_objects() -> list[ObjectDef]:
             "00G",
             text("DeveloperName", "Developer Name"),
             text("Name", "Name"),
-            picklist("Type", "Type", ("Regular", "Role", "RoleAndSubordinates")),
+            picklist("Type", "Type", ("Regular", "Role", "RoleAndSubordinates", "Queue")),
             lookup("RelatedId", "Related ID", "UserRole"),
             flag("DoesIncludeBosses", "Grant Access Using Hierarchies"),
         ),

@@ -112,7 +112,9 @@ class _Mirror:
 
     def _granted(self, found: ObjectInfo) -> list[RowRule]:
         """Return ownership (by people and queues), the hierarchy above, and the share table."""
-        rules: list[RowRule] = [FieldIn("OwnerId", self._reach.grantees)]
+        rolls_up = found.extra.get("hierarchies") != "off"
+        grantees = self._reach.grantees if rolls_up else self._reach.own
+        rules: list[RowRule] = [FieldIn("OwnerId", grantees)]
         shares = share_object(found.name)
         if shares in self._catalog.by_name:
             own = not found.name.endswith("__c")
@@ -123,7 +125,7 @@ class _Mirror:
                     shares,
                     key_field,
                     "UserOrGroupId",
-                    self._reach.grantees,
+                    grantees,
                     where=((level, _LEVELS),),
                 )
             )

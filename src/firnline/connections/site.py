@@ -93,12 +93,15 @@ def _check_settings(
 ) -> None:
     place = f"connection {name!r} of {tenant!r}"
     wanted = ", ".join(sorted(manifest.settings)) or "none"
-    for key in sorted(set(settings) ^ set(manifest.settings)):
+    needed = {key for key, setting in manifest.settings.items() if not setting.optional}
+    for key in sorted((needed - set(settings)) | (set(settings) - set(manifest.settings))):
         fault = "lacks" if key in manifest.settings else "has the unknown"
         raise ConnectionSettingsError(
             f"{place} {fault} setting {key!r}", hint=f"{manifest.name} takes: {wanted}."
         )
     for key, setting in manifest.settings.items():
+        if key not in settings:
+            continue
         # The whole value, always: a setting becomes part of the host that tokens are sent to.
         if not re.fullmatch(setting.pattern, settings[key]) or "\n" in settings[key]:
             raise ConnectionSettingsError(

@@ -18,6 +18,7 @@ class SettingSpec(_Closed):
     title: str
     pattern: str
     example: str
+    optional: bool = False
 
 
 class AuthorizationCode(_Closed):

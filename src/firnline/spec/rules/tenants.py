@@ -87,7 +87,7 @@ def _check_connection(
             hint = f"{declared[setting].title}; for example {declared[setting].example}."
             findings.value(place, "bad_setting", message, hint)
     for setting in declared:
-        if setting not in connection.settings:
+        if setting not in connection.settings and not declared[setting].optional:
             message = f"connection {quoted(name)} needs the setting {quoted(setting)}"
             hint = f"{declared[setting].title}; for example {declared[setting].example}."
             findings.key((*path, "settings"), "missing_setting", message, hint)
