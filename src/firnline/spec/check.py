@@ -20,6 +20,7 @@ from firnline.spec.effective import (
 from firnline.spec.model import FromField, IntegrationSpec, Project, TenantSpec
 from firnline.spec.problems import Problem
 from firnline.spec.rules.access import check_access, check_narrowing
+from firnline.spec.rules.agents import check_agents, check_people, check_tenant_agents
 from firnline.spec.rules.findings import Findings
 from firnline.spec.rules.mappings import check_sources
 from firnline.spec.rules.names import check_connection_names, check_names
@@ -46,6 +47,7 @@ def check_integration(
     check_sources(findings, integration, providers)
     check_sync(findings, integration.sync, providers)
     check_access(findings, integration, integration.access, providers)
+    check_agents(findings, integration, integration.agents)
     return findings.problems
 
 
@@ -62,6 +64,8 @@ def check_tenant_spec(
     check_tenant(findings, integration, tenant, providers)
     check_access(findings, integration, tenant.access, providers)
     check_narrowing(findings, integration.access, tenant.access)
+    check_tenant_agents(findings, integration, tenant)
+    check_people(findings, tenant)
     return findings.problems
 
 

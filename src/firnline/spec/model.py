@@ -22,6 +22,9 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from firnline.spec.agents import AgentName, AgentSpec, PeopleLinks
+from firnline.spec.closed import Closed
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,62}$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]{0,62}$")]
@@ -43,14 +46,6 @@ BuilderType = Literal[
     "timestamp",
     "strings",
 ]
-
-
-class Closed(BaseModel):
-    """Base of the spec models: unknown keys are errors, nothing changes after loading."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
 
 
 Scalar = str | int | float | bool
@@ -286,6 +281,9 @@ class IntegrationSpec(Closed):
     access: AccessSpec
     """Who sees what; the default is nothing."""
 
+    agents: Mapping[AgentName, AgentSpec] = Field(default_factory=dict)
+    """Who may act for people, by the name in their tokens; others are refused once one stands."""
+
 
 class ConnectionSpec(Closed):
     """One of the tenant's systems."""
@@ -345,6 +343,12 @@ class TenantSpec(Closed):
 
     access: AccessSpec = AccessSpec()
     """Narrows the integration's policy."""
+
+    agents: Mapping[AgentName, AgentSpec] = Field(default_factory=dict)
+    """Narrows the integration's agents; an agent that is missing here is refused."""
+
+    people: PeopleLinks = Field(default_factory=dict)
+    """E-mail in tokens -> connection -> the person's user key or e-mail at that provider."""
 
     sync: SyncSpec | None = None
     """Replaces the integration's sync settings where it says something."""
