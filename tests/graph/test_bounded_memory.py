@@ -41,7 +41,7 @@ def test_caches_and_memory_stay_bounded_under_endless_distinct_documents(
     monkeypatch.setattr(respond, "_DOCUMENTS_MAX", BOUND)
     monkeypatch.setattr(schema, "_DOCUMENTS_CACHED_MAX", BOUND)
     world.renew()
-    world.responder._compiled = CompiledOperations(BOUND)
+    world.responder._recall._compiled = CompiledOperations(BOUND)
     held: list[int] = []
     kept: list[dict[str, int]] = []
     gc.collect()
@@ -57,7 +57,7 @@ def test_caches_and_memory_stay_bounded_under_endless_distinct_documents(
                 kept.append(dict(containers(world.responder)))
     finally:
         tracemalloc.stop()
-    assert 0 < len(world.responder._compiled) <= BOUND
+    assert 0 < len(world.responder._recall._compiled) <= BOUND
     world.renew()
 
     assert kept[-1]["Responder._documents"] == BOUND

@@ -12,7 +12,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,29 +24,26 @@ from graphql import (
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
-from firnline.cache.bookkeeping import Versions
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
-from firnline.errors import FirnlineError, UsageError
+from firnline.errors import UsageError
 from firnline.graph.answer import Answer, Question, code_of, extensions_of, formatted
-from firnline.graph.compiled import CompiledOperations, levels_in
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
 from firnline.graph.explain import Explanation, stage
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
-from firnline.graph.kept_answers import Flights, KeptAnswers, question_key
+from firnline.graph.kept_answers import Flights, question_key
 from firnline.graph.levels import Level, RecordLevel
 from firnline.graph.loading import BackgroundLoading
-from firnline.graph.moments import is_timeless, is_timeless_document
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.parts import DEFER, Parts
+from firnline.graph.recall import Asked, Recall
 from firnline.graph.request import Completed, GraphContext
-from firnline.graph.resident import ResidentReader, UnfitError, UnloadedError
+from firnline.graph.resident import ResidentReader, UnfitError
 from firnline.graph.resident_json import ResidentAnswers
 from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
-from firnline.graph.shape import TenantGraph
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.visible import VisibleGraphs
 
@@ -55,7 +51,6 @@ _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
 _DOCUMENTS_MAX = 1024
 _INTROSPECTION = re.compile(r"__(?:schema|type)\b")
-_QUICK_S = 0.015  # longer work would hold up the event loop
 Freshness = Mapping[tuple[str, str], str | None]
 
 
@@ -71,31 +66,6 @@ class Databases(Protocol):
     def __call__(self, tenant: str) -> Awaitable[TenantDatabase]:
         """Return the open cache of a tenant; raises NoDataYetError."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question that may be asked, with all that answers it."""
-
-    principal: Principal
-    question: Question
-    graph: TenantGraph
-    text: str
-    schema: TenantSchema
-    database: TenantDatabase
-    variables: bytes | None  # in one form
-    explanation: Explanation | None = None
-
-    def slot(self, rights: str) -> tuple[str, ...]:
-        """Return what tells the question from others asked with other rights."""
-        name = self.question.operation_name or ""
-        return (self.graph.tenant, self.graph.version, rights, self.text, name)
-
-    def answer_slot(self, decisions: Decisions) -> tuple[Any, ...] | None:
-        """Return what tells the answer from all others; None where nothing can."""
-        if self.variables is None:
-            return None
-        return (*self.slot(decisions.fingerprint), self.principal.email, self.variables)
 
 
 class Responder:
@@ -127,10 +97,13 @@ class Responder:
         self._limits = limits or DocumentLimits()
         self._visible = VisibleGraphs(graphs.schema)
         self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
-        self._slow: OrderedDict[tuple[str, ...], None] = OrderedDict()
-        self._compiled = CompiledOperations()
-        self._kept = KeptAnswers(kept_bytes)
-        self._timeless: OrderedDict[str, bool] = OrderedDict()
+        self._recall = Recall(
+            resident=resident,
+            seal=seal,
+            clock=clock,
+            kept_bytes=kept_bytes,
+            may_load=not loads_behind,
+        )
         self._flights: Flights[Answer] = Flights()
         self._loads_behind = loads_behind
         self.loading = BackgroundLoading(clock)
@@ -155,29 +128,32 @@ class Responder:
         found = self._known(asked)
         if found is not None:
             return found
-        slot = (asked.slot(""), principal, asked.variables, asked.database.generation)
+        term = self._graphs.term(asked.graph, principal)
+        slot = (asked.slot(""), principal, asked.variables, asked.database.generation, term)
         return await self._flights.join(slot, lambda: self._answered(asked))
 
-    async def _asked(self, principal: Principal, question: Question) -> _Asked:
+    async def _asked(self, principal: Principal, question: Question) -> Asked:
         """Return the question with all that answers it; raises what refuses it."""
         explanation = Explanation.of(question.explain, clock=self._clock)
         graph = await self._graphs.graph(principal.tenant)
         text = await self._text(principal, question)
         with stage(explanation, "guard"):
-            _check_operation(self._guarded(text), question.operation_name)
+            document = self._guarded(text)
+            _check_operation(document, question.operation_name)
             guard_variables(question.variables, self._limits)
-        return _Asked(
+        return Asked(
             principal,
             question,
             graph,
             text,
+            document,
             schema=await self._graphs.prepared_schema(graph),
             database=await self._databases(principal.tenant),
             variables=question_key(question.variables),
             explanation=explanation,
         )
 
-    def _known(self, asked: _Asked) -> Answer | None:
+    def _known(self, asked: Asked) -> Answer | None:
         """Return an answer at once, without a thread, where that is possible."""
         freshness = self._freshness(asked.database)
         snapshot = LazySnapshot(asked.database)
@@ -188,44 +164,43 @@ class Responder:
         return self._recalled(asked, decisions, freshness, snapshot)
 
     def _recalled(
-        self, asked: _Asked, decisions: Decisions, freshness: Freshness, snapshot: LazySnapshot
+        self, asked: Asked, decisions: Decisions, freshness: Freshness, snapshot: LazySnapshot
     ) -> Answer | None:
         """Return an answer that was kept, or that columns in memory give at once."""
         context = self._context(asked, decisions, freshness, _unasked)
-        kept = self._kept.get(asked.answer_slot(decisions), snapshot.versions)
-        if kept is not None:
-            context.notes.update(kept.notes)
-            context.objects_read.update(kept.objects_read)
-            extensions = extensions_of(context, freshness)
-            return Answer(kept.content, extensions=extensions, is_kept=True)
-        if asked.slot(decisions.fields_fingerprint) in self._slow:
-            return None
-        content = self._from_memory(asked, context, snapshot)
-        return self._remembered(asked, content, context, snapshot)
+        kept = self._recall.kept(asked, context, snapshot.versions)
+        if kept is not None or self._recall.is_slow(asked, decisions):
+            return kept
+        unloaded: list[Level | RecordLevel] = []
+        content = self._recall.from_memory(asked, context, unloaded, snapshot)
+        return self._remembered(asked, content, context, unloaded, snapshot)
 
     async def _recalled_in_thread(
-        self, asked: _Asked, decisions: Decisions, session: Session
+        self, asked: Asked, decisions: Decisions, freshness: Freshness, session: Session
     ) -> Answer | None:
         """Return what columns in memory give of a question that would hold up the event loop."""
-        if asked.slot(decisions.fields_fingerprint) not in self._slow:
+        if not self._recall.is_slow(asked, decisions):
             return None
-        context = self._context(asked, decisions, self._freshness(asked.database), _unasked)
-        content = await session.run(self._from_memory, asked, context)
-        return self._remembered(asked, content, context, session.snapshot)
+        context = self._context(asked, decisions, freshness, _unasked)
+        unloaded: list[Level | RecordLevel] = []
+        content = await session.run(self._recall.from_memory, asked, context, unloaded)
+        return self._remembered(asked, content, context, unloaded, session.snapshot)
 
     def _remembered(
         self,
-        asked: _Asked,
+        asked: Asked,
         content: bytes | None,
         context: GraphContext,
+        unloaded: Sequence[Level | RecordLevel],
         snapshot: LazySnapshot,
     ) -> Answer | None:
+        self._load(asked, context, unloaded)
         if content is None:
             return None
-        self._keep(asked, content, context, snapshot.versions)
+        self._recall.keep(asked, content, context, snapshot.versions)
         return Answer(content, extensions=extensions_of(context, context.freshness()))
 
-    async def _answered(self, asked: _Asked) -> Answer:
+    async def _answered(self, asked: Asked) -> Answer:
         """Answer the whole way: parse, validate, plan, load."""
         for is_settled in (False, True):
             try:
@@ -238,7 +213,7 @@ class Responder:
             "the data kept changing while the question was answered", hint="Ask again."
         )
 
-    async def _executed(self, asked: _Asked, *, is_settled: bool) -> Answer:
+    async def _executed(self, asked: Asked, *, is_settled: bool) -> Answer:
         graph, question, text = asked.graph, asked.question, asked.text
         # Before the snapshot: a sync between the two may make the data younger than what we say of
         # it, never older.
@@ -253,10 +228,11 @@ class Responder:
             if asked.explanation is None:
                 # The rights may be known only now.
                 found = self._recalled(asked, decisions, freshness, session.snapshot)
-                found = found or await self._recalled_in_thread(asked, decisions, session)
+                found = found or await self._recalled_in_thread(
+                    asked, decisions, freshness, session
+                )
                 if found is not None:
                     return found
-            slot = asked.slot(decisions.fields_fingerprint)
             execution = Execution(
                 session,
                 self._seal,
@@ -279,8 +255,8 @@ class Responder:
         # Of other root fields it is not known what they depend on.
         if result.data and not result.errors and list(result.data) == list(execution.roots):
             assert content is not None
-            self._compile(slot, asked, execution)
-            self._keep(asked, content, context, session.snapshot.versions)
+            self._recall.compile(asked, execution)
+            self._recall.keep(asked, content, context, session.snapshot.versions)
         self._load(asked, context, execution.unloaded)
         extensions = extensions_of(context, freshness)
         if asked.explanation is not None:
@@ -293,7 +269,7 @@ class Responder:
             executed=context.variables is not None,
         )
 
-    async def _in_parts(self, asked: _Asked) -> Answer:
+    async def _in_parts(self, asked: Asked) -> Answer:
         """Answer what is not deferred; the rest follows, from the same snapshot."""
         freshness = self._freshness(asked.database)
         async with AsyncExitStack() as held:
@@ -325,7 +301,7 @@ class Responder:
 
     def _context(
         self,
-        asked: _Asked,
+        asked: Asked,
         decisions: Decisions,
         freshness: Freshness,
         resolve: Callable[[GraphQLResolveInfo[Any]], Awaitable[Completed]],
@@ -342,75 +318,8 @@ class Responder:
             scans=None if asked.explanation is None else asked.explanation.begin(),
         )
 
-    def _keep(
-        self, asked: _Asked, content: bytes, context: GraphContext, versions: Versions
-    ) -> None:
-        """Keep an answer that stays true until data changes."""
-        slot = asked.answer_slot(context.decisions)
-        if not self._kept.is_on or slot is None or not is_timeless(asked.question.variables or {}):
-            return
-        if asked.text not in self._timeless:
-            self._timeless[asked.text] = is_timeless_document(self._guarded(asked.text))
-            if len(self._timeless) > _DOCUMENTS_MAX:
-                self._timeless.popitem(last=False)
-        if self._timeless[asked.text]:
-            self._kept.put(slot, content, context, versions)
-
-    def _from_memory(
-        self, asked: _Asked, context: GraphContext, snapshot: LazySnapshot
-    ) -> bytes | None:
-        """Return `data` where a compiled operation and columns in memory give it at once."""
-        if self._resident is None:
-            return None
-        variables = asked.question.variables or {}
-        compiled = self._compiled.find(asked.slot(context.decisions.fields_fingerprint), variables)
-        values = None if compiled is None else compiled.values(asked.schema.core, variables)
-        if compiled is None or values is None:
-            return None
-        reader = ResidentReader(
-            self._resident,
-            context,
-            snapshot.fetch,
-            snapshot.versions,
-            may_load=not self._loads_behind,
-            require_thread=snapshot.require_thread,
-        )
-        started = self._clock.monotonic()
-        try:
-            content = compiled.answer(ResidentAnswers(reader, self._seal, values=values))
-        except UnloadedError:
-            self._load(asked, context, [*levels_in(compiled)])
-            return None
-        except (UnfitError, NeedsThreadError, FirnlineError):
-            # Whatever it is, the whole way finds it again and can say what it means.
-            return None
-        self._timed(asked, context, self._clock.monotonic() - started)
-        context.notes.update(compiled.notes)
-        context.objects_read.update(compiled.objects_read)
-        return content
-
-    def _timed(self, asked: _Asked, context: GraphContext, spent_s: float) -> None:
-        """Remember which questions take so long that they belong into a thread."""
-        slot = asked.slot(context.decisions.fields_fingerprint)
-        if spent_s > _QUICK_S:
-            self._slow[slot] = None
-            if len(self._slow) > _DOCUMENTS_MAX:
-                self._slow.popitem(last=False)
-        elif spent_s < _QUICK_S / 2:
-            self._slow.pop(slot, None)
-
-    def _compile(self, slot: tuple[str, ...], asked: _Asked, execution: Execution) -> None:
-        """Keep what answered an operation from memory, to be asked again."""
-        info = execution.asked
-        if info is None or not execution.is_compilable or execution.context is None:
-            return
-        fragments = [getattr(each, "definition", each) for each in info.fragments.values()]
-        roots = {key: root for key, root in execution.roots.items() if root is not None}
-        variables = asked.question.variables or {}
-        self._compiled.keep(slot, info.operation, fragments, variables, roots, execution.context)
-
     def _load(
-        self, asked: _Asked, context: GraphContext, levels: Sequence[Level | RecordLevel]
+        self, asked: Asked, context: GraphContext, levels: Sequence[Level | RecordLevel]
     ) -> None:
         """Bring what answers levels into memory, behind the answers."""
         if not levels or self._resident is None:
