@@ -1,0 +1,245 @@
+"""One account of a provider, synced by the real engine into a cache and asked in GraphQL.
+
+Takes a sandbox, in process; tests compare `answers` with what the sandbox itself shows a person.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+import httpx2
+import orjson
+from tests.end_to_end.test_oracle import answered
+
+from firnline.access.principal import Principal
+from firnline.cache.database import TenantDatabase
+from firnline.catalog.model import Catalog
+from firnline.clock import SystemClock
+from firnline.connectors.protocol import Connector, Request, Response, Steps
+from firnline.connectors.registry import load_connector
+from firnline.graph.answer import Question
+from firnline.graph.cursor import CursorSeal
+from firnline.graph.names import graphql_name
+from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.respond import Responder
+from firnline.graph.shape import GraphObject
+from firnline.graph.tenants import TenantGraphs
+from firnline.sandbox.protocol import ChangeableSandbox
+from firnline.spec.load import load_project
+from firnline.spec.model import Project, SyncSpec
+from firnline.sync.run import Source, sync_tenant
+
+T = TypeVar("T")
+CONNECTION = "mirrored"
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+READERS = ("resident", "duckdb")
+# (object, key) -> field -> value, fields without a value left out
+Sight = dict[tuple[str, str], dict[str, Any]]
+
+
+@cache
+def _project() -> Project:
+    return load_project(Path(__file__).parent / "project")
+
+
+@dataclass
+class _Channel:
+    """Sends a connector's requests to the sandbox, as its integration user."""
+
+    connector: Connector
+    sandbox: ChangeableSandbox
+    http: httpx2.AsyncClient
+
+    async def send(self, request: Request) -> Response:
+        token = self.sandbox.token_for(self.sandbox.integration_email)
+        headers = {
+            **self.connector.manifest.headers,
+            **request.headers,
+            "Authorization": f"Bearer {token}",
+        }
+        answer = await self.http.request(
+            request.method,
+            httpx2.URL(request.path).copy_merge_params(dict(request.params)),
+            json=request.json,
+            data=None if request.form is None else dict(request.form),
+            headers=headers,
+        )
+        lower = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(answer.status_code, lower, answer.content)
+
+    async def run(self, steps: Steps[T]) -> T:
+        asked = next(steps)
+        while True:
+            try:
+                asked = steps.send([await self.send(request) for request in asked])
+            except StopIteration as ended:
+                return cast(T, ended.value)
+
+
+@dataclass
+class _Catalogs:
+    """What discovery found, kept in memory."""
+
+    found: Catalog
+
+    async def catalog_fingerprints(self, tenant: str) -> Mapping[str, str]:
+        return {CONNECTION: self.found.fingerprint}
+
+    async def catalog(self, tenant: str, connection: str) -> tuple[int, Catalog] | None:
+        return 1, self.found
+
+    async def operation(self, tenant: str, operation_id: str) -> None:
+        return None
+
+
+@dataclass
+class Mirror:
+    """A synced account."""
+
+    sandbox: ChangeableSandbox
+    http: httpx2.AsyncClient
+    channel: _Channel
+    catalogs: _Catalogs
+    database: TenantDatabase
+    responders: Mapping[str, Responder]
+    graphs: TenantGraphs
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, sandbox: ChangeableSandbox, *, kept_bytes: int = 0) -> AsyncIterator[Self]:
+        """Discover and sync the sandbox's account."""
+        connector = load_connector(sandbox.provider)
+        transport = httpx2.ASGITransport(app=sandbox.app)
+        with tempfile.TemporaryDirectory() as home:
+            async with httpx2.AsyncClient(transport=transport, base_url=sandbox.base_url) as http:
+                channel = _Channel(connector, sandbox, http)
+                catalog = await channel.run(connector.discover(sandbox.settings))
+                path = Path(home) / "cache.duckdb"
+                database = TenantDatabase.open(path, threads=1, memory="300MB")
+                try:
+                    mirror = cls._ready(sandbox, http, channel, catalog, database, kept_bytes)
+                    await mirror.sync()
+                    yield mirror
+                finally:
+                    database.close()
+
+    @classmethod
+    def _ready(
+        cls,
+        sandbox: ChangeableSandbox,
+        http: httpx2.AsyncClient,
+        channel: _Channel,
+        catalog: Catalog,
+        database: TenantDatabase,
+        kept_bytes: int,
+    ) -> Self:
+        async def opened(tenant: str) -> TenantDatabase:
+            return database
+
+        catalogs = _Catalogs(catalog)
+        graphs = TenantGraphs(_project(), catalogs=cast(Any, catalogs))
+        responders = {
+            name: Responder(
+                graphs,
+                databases=opened,
+                operations=cast(Any, catalogs),
+                seal=CursorSeal(b"k" * 32),
+                clock=SystemClock(),
+                resident=ResidentTables(64 * 1024 * 1024) if name == "resident" else None,
+                kept_bytes=kept_bytes,
+            )
+            for name in READERS
+        }
+        return cls(sandbox, http, channel, catalogs, database, responders, graphs)
+
+    async def sync(self, *, full: bool = False) -> None:
+        """Bring the cache up to date."""
+        source = Source(CONNECTION, self.channel.connector, self.channel, self.catalogs.found)
+        report = await sync_tenant(
+            self.sandbox.provider,
+            SyncSpec(),
+            sources=[source],
+            database=self.database,
+            clock=SystemClock(),
+            full=full,
+        )
+        assert report.ok, report
+
+    async def ask(
+        self, email: str, query: str, *, reader: str = "resident", **variables: Any
+    ) -> dict[str, Any]:
+        """Return the whole response to one question."""
+        principal = Principal(tenant=self.sandbox.provider, email=email)
+        answer = await self.responders[reader].answer(
+            principal, Question(query, None, variables, None)
+        )
+        return cast(dict[str, Any], orjson.loads(answer.body()))
+
+    async def objects(self) -> Mapping[str, GraphObject]:
+        """Return the objects of the provider's own face, by the provider's names."""
+        graph = await self.graphs.graph(self.sandbox.provider)
+        namespace = self.sandbox.provider
+        return {
+            found.source.name: found
+            for found in graph.objects.values()
+            if found.namespace == namespace
+        }
+
+    async def sight(self, email: str, reader: str) -> Sight:
+        """Return every record and value that a person is answered, object by object."""
+        sight: Sight = {}
+        for name, found in (await self.objects()).items():
+            text = (
+                f"{{ {found.namespace} {{ {found.list_name}(first: 200) {{ totalCount"
+                f" nodes {{ {' '.join(found.fields)} }} aggregate {{ count }} }} }} }}"
+            )
+            response = await self.ask(email, text, reader=reader)
+            assert "errors" not in response, response["errors"]
+            page = response["data"][found.namespace][found.list_name]
+            by_graphql_name = {graphql_name(each.name): each.name for each in found.source.fields}
+            for node in page["nodes"]:
+                sight[name, node[found.key]] = {
+                    by_graphql_name[field]: value
+                    for field, value in node.items()
+                    if value is not None
+                }
+            seen = sum(1 for owner, _ in sight if owner == name)
+            assert page["totalCount"] == page["aggregate"]["count"] == seen, name
+        return sight
+
+    async def shown(self, email: str) -> Sight:
+        """Return what the provider itself shows a person, in the form of answers."""
+        objects = await self.objects()
+        theirs: Mapping[str, Any] = {}
+        if email in self.sandbox.emails():
+            theirs = await self.sandbox.read_as(self.http, email)
+        return {
+            (name, key): {field: value for field, value in row.items() if value is not None}
+            for name, found in objects.items()
+            for key, row in answered(found.source, theirs.get(name, {}))
+        }
+
+
+async def differences(mirror: Mirror, emails: list[str]) -> list[str]:
+    """Say where answers and the provider differ, over every person, record and field."""
+    found: list[str] = []
+    for email in emails:
+        shown = await mirror.shown(email)
+        for reader in READERS:
+            ours = await mirror.sight(email, reader)
+            place = f"{email} ({reader})"
+            found += [f"{place} is answered {key} too much" for key in ours.keys() - shown.keys()]
+            found += [f"{place} misses {key}" for key in shown.keys() - ours.keys()]
+            for key in ours.keys() & shown.keys():
+                fields = ours[key].keys() | shown[key].keys()
+                wrong = [one for one in fields if ours[key].get(one) != shown[key].get(one)]
+                if wrong:
+                    found.append(f"{place}: {key} differs in {sorted(wrong)}")
+    return sorted(found)
