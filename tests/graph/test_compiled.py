@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from tests.graph.world import NOW, PEOPLE, World, seeded
 
 from firnline.access.principal import Principal
+from firnline.clock import FixedClock
 from firnline.graph.answer import Question
+from firnline.graph.compiled import Compiled
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.kept_answers import Flights
 from firnline.graph.resident_tables import ResidentTables
@@ -301,10 +304,38 @@ def test_columns_are_loaded_behind_the_first_answer_and_again_after_a_commit(
 
 def test_what_only_duckdb_can_answer_is_loaded_once(memory: World) -> None:
     with_kept_answers(memory, loads_behind=True)
-    text = """{ accounts(where: {deals: {some: {amount: {gt: "1"}}}}) {
+    text = """{ accounts(where: {name: {contains: "a"}}) {
       nodes { id deals(first: 2) { nodes { id } } } } }"""
     counts = []
     for _ in range(3):
         counts.append(len(memory.answer(text).statements))
         memory.runner.run(memory.responder.loading.idle())
     assert counts == [2, 1, 1]  # the list below comes from memory, the root cannot
+
+
+class Ticking(FixedClock):
+    """A clock on which everything takes long."""
+
+    def monotonic(self) -> float:
+        """Return a second more each time."""
+        self._monotonic += 1.0
+        return self._monotonic
+
+
+def test_question_that_takes_long_from_memory_moves_into_a_thread(
+    memory: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.clock = Ticking(NOW)
+    memory.renew()
+    text = "query ($n: Int) { accounts(first: $n) { nodes { id } } }"
+    threads = []
+    answer = Compiled.answer
+
+    def followed(compiled: Compiled, answers: Any) -> bytes:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return answer(compiled, answers)
+
+    monkeypatch.setattr(Compiled, "answer", followed)
+    for n in (5, 5, 5, 5):
+        assert len(memory.data(text, variables={"n": n})["accounts"]["nodes"]) == n
+    assert threads == [True, False, False]

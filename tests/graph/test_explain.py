@@ -17,7 +17,7 @@ NESTED = """{
   deals(where: {stage: {neq: "trash"}, or: [{amount: {gt: 1}}, {amount: {isNull: true}}]},
         orderBy: [{amount: DESC}], first: 5) {
     totalCount nodes { id amount account { name deals(first: 2) { nodes { title } } } } } }"""
-FILTERED = """{ accounts(where: {deals: {some: {quantity: {gt: 1}}}}, first: 3) {
+FILTERED = """{ accounts(where: {deals: {aggregate: {sum: {quantity: {gt: 1}}}}}, first: 3) {
   nodes { id name } } }"""
 PLAIN = (
     '{ deals(where: {stage: {eq: "new"}}, first: 4) { totalCount nodes { id account { id } } } }'

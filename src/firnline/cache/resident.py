@@ -19,6 +19,8 @@ Positions = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 Matches = Callable[[Positions], Mask]
+Verdict = tuple[Mask, Mask]  # which rows satisfy it, which do not; in neither: unknown
+Judge = Callable[[Positions], Verdict]
 NULL = -1
 _MOST = np.iinfo(np.int32).max
 _FEW = 512  # values that are cheaper looked up one by one than by a hash of the whole column
@@ -102,6 +104,7 @@ class Comparison:
     high: int = 0
     chosen: Codes | None = None
     spared: bool = False
+    knows_null: bool = False  # decides about null, too
 
     @classmethod
     def of(cls, coded: Coded, operator: str, value: Any) -> Comparison | None:
@@ -109,11 +112,14 @@ class Comparison:
         codes = coded.codes
         if operator == "notIn" and not len(value):
             return cls(codes, NULL, _MOST)  # as in SQL, where nothing is among none: null neither
+        if operator == "in" and not len(value):
+            return cls(codes, knows_null=True)
         if operator in ("in", "notIn"):
             wanted = coded.codes_of(value)
             return cls(codes, chosen=wanted[wanted != NULL], spared=operator == "notIn")
         if operator == "isNull":
-            return cls(codes, NULL, 0) if value else cls(codes, 0, _MOST)
+            low, high = (NULL, 0) if value else (0, _MOST)
+            return cls(codes, low, high, knows_null=True)
         if operator not in ("eq", "neq", "lt", "lte", "gt", "gte"):
             return None
         place, is_present = coded._place(value)
@@ -131,7 +137,15 @@ class Comparison:
 
     def holds(self, rows: Positions) -> Mask:
         """Return which of `rows` satisfy it."""
+        return self._holds(self.codes[rows])
+
+    def verdict(self, rows: Positions) -> Verdict:
+        """Return which of `rows` satisfy it, and which do not. Of null most know neither."""
         codes = self.codes[rows]
+        holds = self._holds(codes)
+        return holds, ~holds if self.knows_null else ~holds & (codes != NULL)
+
+    def _holds(self, codes: Codes) -> Mask:
         if self.chosen is not None:
             found = np.isin(codes, self.chosen)
         else:

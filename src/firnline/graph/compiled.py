@@ -29,7 +29,8 @@ from graphql import (
 from graphql.execution.values import get_variable_values
 from graphql.language import SKIP
 
-from firnline.graph.levels import Level, RecordLevel, Values, is_whole, operands_in
+from firnline.graph.criteria import Values
+from firnline.graph.levels import Level, RecordLevel, is_whole, operands_in
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.resident_json import ResidentAnswers
 

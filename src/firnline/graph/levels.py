@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import orjson
-from graphql import VariableNode
 
 from firnline.access.principal import Principal
 from firnline.cache.query import Call
+from firnline.graph.criteria import Criterion, Operand, Values, operands_of, with_values
 from firnline.graph.narrowing import Narrowing
 from firnline.graph.plan import (
     Child,
@@ -30,27 +29,10 @@ from firnline.graph.plan import (
 from firnline.graph.shape import GraphObject
 from firnline.graph.statements import PARENT, Columns, Outline
 
-Values = Mapping[str, Any]  # of variables
 Origin = tuple[str, str]  # (field, form)
 SortSpec = tuple[tuple[str, str], ...]  # (field, direction)
 _COUNT = Call("count", ())
 _KINDS = frozenset({"nodes", "edges", "pageInfo", "totalCount", "__typename"})
-
-
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """One comparison of a field; `variable` stands for the value when it is asked again."""
-
-    field: str
-    operator: str
-    value: Any
-    variable: VariableNode | None = None
-
-    def of(self, values: Values | None) -> Any:
-        """Return what the field is compared with."""
-        if values is None or self.variable is None:
-            return self.value
-        return values[self.variable.name.value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +121,7 @@ class Level:
     cursor: tuple[Origin, ...] = ()
     way: str = ""
     narrowing: Narrowing | None = None
+    criteria: tuple[Criterion, ...] = ()
 
     @property
     def wants_rows(self) -> bool:
@@ -148,10 +131,11 @@ class Level:
     def binding(self, principal: Principal, values: Values | None) -> bytes:
         """Return what cursors of this list belong to."""
         assert self.narrowing is not None and self.object is not None
-        where: dict[str, Any] = {name: dict(each) for name, each in self.narrowing.where.items()}
-        for operand in self.filters:
-            where[operand.field][operand.operator] = operand.of(values)
-        narrowing = replace(self.narrowing, where=where)
+        narrowing = self.narrowing
+        if values:
+            operands = operands_of((*self.filters, *self.criteria))
+            where = with_values(narrowing.where, operands, values)
+            narrowing = replace(narrowing, where=where)
         return page_binding(principal, self.object.type_name, self.way, narrowing)
 
 
@@ -175,7 +159,8 @@ def level_of(plan: ListPlan) -> Level | None:
     return Level(
         object=statements[0].scan.object,
         parts=parts,
-        filters=_filters(outline),
+        filters=outline.filters,
+        criteria=outline.criteria,
         order=outline.order,
         first=plan.first,
         link=outline.link,
@@ -197,7 +182,7 @@ def record_level_of(plan: RecordPlan) -> RecordLevel | None:
     if not _is_plain(outline, statement.columns):
         return None
     assert outline is not None
-    return RecordLevel(statement.scan.object, record, outline.link, _filters(outline))
+    return RecordLevel(statement.scan.object, record, outline.link, outline.filters)
 
 
 def records_of(level: Level | RecordLevel) -> list[Record]:
@@ -221,6 +206,8 @@ def origins_in(values: Iterable[Value]) -> list[Origin]:
 def operands_in(level: Level | RecordLevel) -> Iterator[Operand]:
     """Yield the operands of a level and of all levels below."""
     yield from level.filters
+    if isinstance(level, Level):
+        yield from operands_of(level.criteria)
     for record in records_of(level):
         for related in record.related:
             below = related.one or related.many
@@ -248,19 +235,6 @@ def _counts_only(outline: Outline | None, columns: Columns) -> bool:
     if outline is None or outline.is_complex:
         return False
     return all(each == _COUNT for name, each in columns.named.items() if name != PARENT)
-
-
-def _filters(outline: Outline) -> tuple[Operand, ...]:
-    return tuple(
-        Operand(name, operator, value, _operand_variable(outline, name, operator, value))
-        for name, operator, value in outline.filters
-    )
-
-
-def _operand_variable(
-    outline: Outline, name: str, operator: str, value: Any
-) -> VariableNode | None:
-    return outline.operands.get((name, operator)) if value is not None else None
 
 
 def _has_compounds(selection: RecordSelection) -> bool:

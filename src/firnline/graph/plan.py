@@ -19,6 +19,7 @@ from firnline.cache.query import (
 )
 from firnline.catalog.conditions import COLUMN_TYPES, bound, condition
 from firnline.graph.branches import Branches
+from firnline.graph.criteria import CriteriaReader, Operand
 from firnline.graph.cursor import CursorSeal, after, before
 from firnline.graph.filter import Filters, SortKey
 from firnline.graph.grouping import Grouper, GroupStatement, group_limit
@@ -163,9 +164,9 @@ class Planner:
         )
         is_complex = window.is_backward or bool(window.after or window.before)
         is_complex = is_complex or not narrowing.is_plain
-        operands = self.selections.operands(selected)
+        reader = CriteriaReader(self.context.graph.objects, self.selections.operands(selected))
         page.outline = outlined(
-            found, narrowing.where, order, relation, is_complex=is_complex, operands=operands
+            found, narrowing.where, order, relation, reader=reader, is_complex=is_complex
         )
         if window.after is not None:
             conditions.append(after(order, self.seal.open(window.after, binding)))
@@ -174,8 +175,8 @@ class Planner:
         totals = self._totals(found, narrowing, relation)
         totals.outline = outlined(
             *(found, narrowing.where, (), relation),
+            reader=reader,
             is_complex=not narrowing.is_plain,
-            operands=operands,
         )
         parts = self._parts(selected, scan, page.columns, totals, narrowing, relation)
         kinds = {part.kind for part in parts}
@@ -210,16 +211,15 @@ class Planner:
         selection = self._records(scan, selected, columns)
         outline = None
         if relation is not None and relation.remote == found.key:
-            outline = outlined(found, {}, (), relation, is_complex=False)
+            outline = Outline(link=relation.remote)
             if scan.tie() is None:
                 statement = Statement(scan, columns, where, link=link, outline=outline)
                 return RecordPlan(selection, statement)
         # By another field than the source's key there could be several: the first by that key.
         order = (Order(scan.identity()),)
         if relation is None:
-            by_value = {found.key: {"eq": self.selections.arguments(selected)[found.key]}}
-            operands = self.selections.operands(selected, key=found.key)
-            outline = outlined(found, by_value, (), None, is_complex=False, operands=operands)
+            variable = self.selections.variable(selected, found.key)
+            outline = Outline((Operand(found.key, "eq", value, variable),))
         return RecordPlan(selection, Statement(scan, columns, where, order, 1, link, outline))
 
     def records(self, found: GraphObject, selected: Selected) -> tuple[RecordPlan, list[str]]:

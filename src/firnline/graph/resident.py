@@ -9,14 +9,13 @@ computed from are current.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,7 +51,7 @@ from firnline.graph.moments import is_timeless, is_timeless_field
 from firnline.graph.request import GraphContext
 from firnline.graph.resident_tables import ResidentTables, Table
 from firnline.graph.scan import Aliases, Scan
-from firnline.graph.shape import GraphObject
+from firnline.graph.shape import GraphField, GraphObject
 from firnline.graph.statements import answered
 
 Fetch = Callable[[str, Sequence[Any]], Any]
@@ -111,6 +110,10 @@ class View:
         self._signatures: dict[str, Any] = {}
         if not is_timeless(found.where):
             raise UnfitError
+        # Other objects that decide which records are members: the answer depends on them, too.
+        paths = (path_steps(found.source, path) for path in found.where)
+        self._deciding = frozenset(self._joined_names(paths))
+        self._context.objects_read.update((found.connection, name) for name in self._deciding)
         slot = (
             self._context.tenant,
             found.type_name,
@@ -121,8 +124,8 @@ class View:
         self.table = reader.tables.table(slot, self._build)
 
     @cached_property
-    def visible(self) -> Mask | None:
-        """Return which rows the principal sees, None for all."""
+    def sight(self) -> Hashable:
+        """Return what decides which rows the principal sees, None when that is all of them."""
         access = self._context.decisions.object(self._object.connection, self._object.source.name)
         rule = access.rows
         if isinstance(rule, Everything) and not self._object.where:
@@ -131,7 +134,20 @@ class View:
             (name, self._reader.versions.get((self._object.connection, name)))
             for name in objects_of(rule)
         )
-        slot = (rule, depends, self._connection_versions if self._object.where else ())
+        if not self._object.where:
+            return (rule, depends)
+        # Members are told by other fields, which not everybody under the same rule may read, or
+        # by other records, which not everybody sees.
+        decisions = self._context.decisions
+        rights = decisions.fingerprint if self._deciding else decisions.fields_fingerprint
+        return (rule, depends, self._connection_versions, rights)
+
+    @cached_property
+    def visible(self) -> Mask | None:
+        """Return which rows the principal sees, None for all."""
+        slot = self.sight
+        if slot is None:
+            return None
         mask = self.table.visible.get(slot)
         if mask is None:
             self._begin()
@@ -147,12 +163,25 @@ class View:
     def comparison(self, name: str, operator: str, value: Any) -> Comparison:
         """Return `field operator value`; raises ConditionError, FilterError or UnfitError."""
         declared = self._object.fields[name]
-        nothing = Bound(None, COLUMN_TYPES[declared.scalar])
-        # What a filter refuses is refused here, too.
-        operated(*(nothing, declared.scalar, operator, value, self._context.now), words_of=declared)
         coded = self.codes(name, "raw")
+        return self.compared(coded, declared.scalar, operator, value, words_of=declared)
+
+    def compared(
+        self,
+        coded: Coded,
+        scalar: ScalarName,
+        operator: str,
+        value: Any,
+        *,
+        words_of: GraphField | None = None,
+    ) -> Comparison:
+        """Return `coded operator value`; raises ConditionError, FilterError or UnfitError."""
+        now = self._context.now
+        nothing = Bound(None, COLUMN_TYPES[scalar])
+        # What a filter refuses is refused here, too.
+        operated(nothing, scalar, operator, value, now, words_of=words_of)
         try:
-            found = Comparison.of(coded, operator, self._operand(name, operator, value))
+            found = Comparison.of(coded, operator, _operand(scalar, operator, value, now))
         except (pa.ArrowException, TypeError, OverflowError) as error:
             raise UnfitError from error
         if found is None:
@@ -161,7 +190,7 @@ class View:
 
     def order(self, sort: SortSpec) -> Positions:
         """Return all rows in an order."""
-        slot = (sort, *(self._signature(name) for name, _ in sort))
+        slot = (sort, *(self.signature(name) for name, _ in sort))
         found = self.table.orders.get(slot)
         if found is None:
             self._begin()
@@ -172,7 +201,7 @@ class View:
     def index(self, name: str, form: str, sort: SortSpec) -> LinkIndex:
         """Return the rows by a field's value, in an order within each value."""
         named = (name, *(each for each, _ in sort))
-        slot = (name, form, sort, *(self._signature(each) for each in named))
+        slot = (name, form, sort, *(self.signature(each) for each in named))
         found = self.table.indexes.get(slot)
         if found is None:
             self._begin()
@@ -180,10 +209,16 @@ class View:
             found = self.table.indexes.put(slot, LinkIndex.of(link, ranks))
         return found
 
+    def by_key(self, name: str) -> Positions | None:
+        """Return the one row of each code of a link, None where several rows have the same."""
+        index = self.index(name, "link", ())
+        rows = index.rows[index.starts[0] :]
+        return rows if len(rows) == len(index.starts) - 1 else None
+
     def crossing(self, name: str, form: str, other: View, link: str) -> Codes:
         """Return, for each row, the code that its field `name` has in the other's field `link`."""
         theirs = other.codes(link, "link")
-        versions = self._signature(name), other.table.serial, other._signature(link)
+        versions = self.signature(name), other.table.serial, other.signature(link)
         slot = (name, form, other._object.type_name, link, *versions)
         found = self.table.crossings.get(slot)
         if found is None:
@@ -194,7 +229,7 @@ class View:
 
     def codes(self, name: str, form: str) -> Coded:
         """Return a field's codes."""
-        slot = (name, form, self._signature(name))
+        slot = (name, form, self.signature(name))
         found = self.table.codes.get(slot)
         if found is None:
             column = self.column(name, form)
@@ -204,7 +239,7 @@ class View:
 
     def column(self, name: str, form: str) -> Any:
         """Return a field's values in a form: "raw", "answer", "link" or "text"."""
-        slot = (name, form, self._signature(name))
+        slot = (name, form, self.signature(name))
         found = self.table.columns.get(slot)
         if found is None:
             self.load([(name, form)])
@@ -215,7 +250,7 @@ class View:
 
     def texts(self, entries: Hashable, names: Sequence[str]) -> dict[int, bytes]:
         """Return the rows rendered so far of one selection, which reads the fields `names`."""
-        slot = (entries, *(self._signature(name) for name in names))
+        slot = (entries, *(self.signature(name) for name in names))
         found = self.table.texts.get(slot)
         return found if found is not None else self.table.texts.put(slot, {})
 
@@ -227,8 +262,8 @@ class View:
         """Compute the columns that are not there yet, in one statement per kind of rights."""
         missing: dict[bool, list[tuple[str, str]]] = {}
         for name, form in dict.fromkeys(wanted):
-            if self.table.columns.get((name, form, self._signature(name))) is None:
-                missing.setdefault(bool(self._signature(name)), []).append((name, form))
+            if self.table.columns.get((name, form, self.signature(name))) is None:
+                missing.setdefault(bool(self.signature(name)), []).append((name, form))
         if missing:
             self._begin()
         for is_personal, columns in missing.items():
@@ -243,7 +278,7 @@ class View:
                 raise UnfitError
             for number, (name, form) in enumerate(columns):
                 column = table.column(f"c{number}").combine_chunks()
-                self.table.columns.put((name, form, self._signature(name)), column)
+                self.table.columns.put((name, form, self.signature(name)), column)
             self._reader.tables.trim()
 
     def _begin(self) -> None:
@@ -252,14 +287,6 @@ class View:
             raise UnloadedError
         if self.table.count > _SMALL:
             self._reader.require_thread()
-
-    def _operand(self, name: str, operator: str, value: Any) -> Any:
-        scalar = self._object.fields[name].scalar
-        if operator == "isNull":
-            return value
-        if operator in ("in", "notIn"):
-            return [_native(each, scalar, self._context.now) for each in value]
-        return _native(value, scalar, self._context.now)
 
     def _ranks(self, sort: SortSpec) -> list[Codes]:
         return [
@@ -284,7 +311,7 @@ class View:
         select = scan.select(tuple(columns), []).but(order_by=(Order(key),))
         return self._reader.fetch(*render(select))
 
-    def _signature(self, name: str) -> Any:
+    def signature(self, name: str) -> Any:
         """Return what else than the object's own data a field's values depend on."""
         found = self._signatures.get(name)
         if found is None:
@@ -312,6 +339,10 @@ class View:
         )
 
     def _joined(self, paths: Sequence[Sequence[str]]) -> Iterator[ObjectAccess]:
+        for name in self._joined_names(paths):
+            yield self._context.decisions.object(self._object.connection, name)
+
+    def _joined_names(self, paths: Iterable[Sequence[str]]) -> Iterator[str]:
         catalog = self._context.graph.catalogs[self._object.connection]
         for steps in paths:
             owner = self._object.source
@@ -319,7 +350,7 @@ class View:
                 reference = owner.by_name[step].reference
                 assert reference is not None
                 owner = next(catalog.by_name[t] for t in reference.targets if t in catalog.by_name)
-                yield self._context.decisions.object(self._object.connection, owner.name)
+                yield owner.name
 
     @cached_property
     def _free(self) -> GraphContext:
@@ -338,20 +369,6 @@ class View:
             self._context,
             {**decisions.sources, connection: SourceAccess(source.user_key, "", objects)},
         )
-
-
-def matching(
-    comparisons: Sequence[Comparison], visible: Mask | None
-) -> Callable[[Positions], Mask]:
-    """Return which rows satisfy every comparison and are visible."""
-
-    def matches(rows: Positions) -> Mask:
-        held = np.ones(len(rows), np.bool_) if visible is None else visible[rows]
-        for each in comparisons:
-            held &= each.holds(rows)
-        return held
-
-    return matches
 
 
 def objects_of(rule: RowRule) -> Iterator[str]:
@@ -381,6 +398,14 @@ def _formed(scan: Scan, name: str, form: str) -> Any:
             return value if COLUMN_TYPES[scalar] == "VARCHAR" else Call("text", (value,))
         case _:
             return scan.field(name)
+
+
+def _operand(scalar: ScalarName, operator: str, value: Any, now: datetime) -> Any:
+    if operator == "isNull":
+        return value
+    if operator in ("in", "notIn"):
+        return [_native(each, scalar, now) for each in value]
+    return _native(value, scalar, now)
 
 
 def _native(value: Any, scalar: ScalarName, now: datetime) -> Any:

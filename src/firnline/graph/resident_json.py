@@ -18,21 +18,21 @@ import pyarrow as pa
 
 from firnline.cache.resident import NULL, Matches, Picked, Positions, first_matching
 from firnline.errors import UsageError
+from firnline.graph.criteria import Criterion, Operand, Values
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.levels import (
     Level,
     LevelPart,
-    Operand,
     Record,
     RecordLevel,
     Related,
     Run,
     Value,
-    Values,
     origins_in,
     records_of,
 )
-from firnline.graph.resident import ResidentReader, UnfitError, View, matching
+from firnline.graph.resident import ResidentReader, UnfitError, View
+from firnline.graph.resident_where import ROWS_AT_ONCE_MAX, ResidentWhere, matching
 
 RECORDS_MAX = 100_000  # in one answer
 _APART = orjson.Fragment(b"\x00")
@@ -85,6 +85,7 @@ class ResidentAnswers:
         self._seal = seal
         self._values = values
         self._missing = missing
+        self._where = ResidentWhere(reader, values)
 
     def connection(self, level: Level) -> Text:
         """Return a list of the root; raises UnfitError when DuckDB has to answer it."""
@@ -93,7 +94,9 @@ class ResidentAnswers:
         with _unfit_types():
             view = self._reader.view(level.object)
             driver, rest = self._driver(view, level.filters, level)
-            matches = self._matches(view, rest)
+            if level.criteria and len(driver) > ROWS_AT_ONCE_MAX:
+                self._reader.require_thread()
+            matches = self._matches(view, rest, level.criteria)
             rows = driver[:0]
             if level.wants_rows:
                 rows = first_matching(driver, matches, level.first + 1)
@@ -170,6 +173,7 @@ class ResidentAnswers:
             view.visible  # noqa: B018 - worked out when it is first looked at
             if isinstance(level, Level):
                 view.load(level.cursor)
+                self._matches(view, (), level.criteria)
             for record in records_of(level):
                 self._load(view, record)
 
@@ -204,11 +208,14 @@ class ResidentAnswers:
                 return index.group(code.low if code.high > code.low else NULL), rest
         return view.order(order), list(filters)
 
-    def _matches(self, view: View, filters: Sequence[Operand]) -> Matches:
+    def _matches(
+        self, view: View, filters: Sequence[Operand], criteria: Sequence[Criterion] = ()
+    ) -> Matches:
         comparisons = [
             view.comparison(each.field, each.operator, each.of(self._values)) for each in filters
         ]
-        return matching(comparisons, view.visible)
+        judges = [self._where.judge(view, each) for each in criteria]
+        return matching(comparisons, judges, view.visible)
 
     def _one_each(self, view: View, level: RecordLevel, codes: Positions) -> Picked:
         assert level.link is not None
@@ -219,7 +226,7 @@ class ResidentAnswers:
         assert level.link is not None
         index = view.index(level.link, "link", level.order)
         limit = level.first + 1 if level.wants_rows else 0
-        return index.pick(codes, self._matches(view, level.filters), limit)
+        return index.pick(codes, self._matches(view, level.filters, level.criteria), limit)
 
     def _records(self, view: View, record: Record, rows: Positions) -> _Texts:
         """Return one text per row. Rows that stand several times are rendered once."""

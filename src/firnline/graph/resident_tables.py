@@ -63,7 +63,8 @@ class Table:
     """One graph object in one data version, rows in order of key.
 
     `texts` holds rows rendered as JSON, per selection: row -> text. `crossings` holds, for a
-    relation, the code of each row's link in the other table.
+    relation, the code of each row's link in the other table. `related` holds what was worked out
+    about the rows, per key by which other tables lead to them.
     """
 
     count: int
@@ -74,6 +75,7 @@ class Table:
     orders: Store[Positions] = field(default_factory=lambda: Store(32))
     visible: Store[Mask] = field(default_factory=lambda: Store(256))
     crossings: Store[Codes] = field(default_factory=lambda: Store(32))
+    related: Store[Coded | Mask] = field(default_factory=lambda: Store(64))
     texts: Store[dict[int, bytes]] = field(default_factory=lambda: Store(64))
     texts_bytes: int = 0
     serial: int = field(default_factory=lambda: next(_serials))
@@ -82,7 +84,7 @@ class Table:
     def nbytes(self) -> int:
         """Return the memory held."""
         stores: tuple[Store[Any], ...] = (self.columns, self.codes, self.indexes, self.orders)
-        stores += (self.visible, self.crossings)
+        stores += (self.visible, self.crossings, self.related)
         held = [self.keys, *(each for store in stores for each in store.values())]
         return sum(int(each.nbytes) for each in held) + self.texts_bytes
 

@@ -19,6 +19,7 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSkipDirective,
     InlineFragmentNode,
+    ListValueNode,
     ObjectValueNode,
     SelectionSetNode,
     ValueNode,
@@ -27,6 +28,8 @@ from graphql import (
     is_abstract_type,
 )
 from graphql.execution.values import get_argument_values, get_directive_values
+
+from firnline.graph.criteria import Path
 
 
 class Selected:
@@ -89,21 +92,22 @@ class Selections:
             return {}
         return get_argument_values(selected.definition, selected.nodes[0], self._variables)
 
-    def operands(
-        self, selected: Selected, *, key: str | None = None
-    ) -> dict[tuple[str, str], VariableNode]:
-        """Return the variables that stand for a whole operand, by (field, operator).
+    def operands(self, selected: Selected) -> dict[Path, VariableNode]:
+        """Return the variables that stand for a whole value within `where`, by the way to it.
 
-        These are `$a` of `where: {field: {eq: $a}}`, or of the argument `key` of a single record.
+        That of `$a` in `where: {or: [{field: {eq: $a}}]}` is ("or", 0, "field", "eq").
         """
         for argument in selected.nodes[0].arguments or ():
-            if argument.name.value != (key or "where"):
-                continue
-            if key is None:
-                return dict(_operands(argument.value))
-            if isinstance(argument.value, VariableNode):
-                return {(key, "eq"): argument.value}
+            if argument.name.value == "where":
+                return dict(_variables(argument.value, ()))
         return {}
+
+    def variable(self, selected: Selected, name: str) -> VariableNode | None:
+        """Return the variable that stands for the argument `name`."""
+        for argument in selected.nodes[0].arguments or ():
+            if argument.name.value == name and isinstance(argument.value, VariableNode):
+                return argument.value
+        return None
 
     def _fields(
         self, type_: GraphQLObjectType, selection_set: SelectionSetNode, seen: set[str]
@@ -141,11 +145,12 @@ class Selections:
         return not include or bool(include["if"])
 
 
-def _operands(where: ValueNode) -> Iterator[tuple[tuple[str, str], VariableNode]]:
-    if not isinstance(where, ObjectValueNode):
-        return
-    for field in where.fields:
-        if isinstance(field.value, ObjectValueNode):
-            for operator in field.value.fields:
-                if isinstance(operator.value, VariableNode):
-                    yield (field.name.value, operator.name.value), operator.value
+def _variables(value: ValueNode, path: Path) -> Iterator[tuple[Path, VariableNode]]:
+    if isinstance(value, VariableNode):
+        yield path, value
+    elif isinstance(value, ObjectValueNode):
+        for field in value.fields:
+            yield from _variables(field.value, (*path, field.name.value))
+    elif isinstance(value, ListValueNode):
+        for number, each in enumerate(value.values):
+            yield from _variables(each, (*path, number))

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import VariableNode
-
 from firnline.cache.query import (
     Bound,
     BoundList,
@@ -23,6 +21,7 @@ from firnline.cache.query import (
     Select,
 )
 from firnline.catalog.model import ScalarName
+from firnline.graph.criteria import CriteriaReader, Criterion, NoCriteriaError, Operand, split
 from firnline.graph.filter import SortKey
 from firnline.graph.scan import Scan
 from firnline.graph.shape import GraphObject, GraphRelation
@@ -58,16 +57,15 @@ class Columns:
 class Outline:
     """What a statement asks in terms of fields, for answering it from columns in memory.
 
-    `filters` are (field, operator, value), all of which must hold; `is_complex` says that there is
-    more to it, which only DuckDB can answer. `order` are (field, direction). `operands` are the
-    variables whose values stand in `filters`, by (field, operator).
+    All `filters` must hold, and all `criteria`; `is_complex` says that there is more to it, which
+    only DuckDB can answer. `order` are (field, direction).
     """
 
-    filters: tuple[tuple[str, str, Any], ...] = ()
+    filters: tuple[Operand, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
     order: tuple[tuple[str, str], ...] = ()
     link: str | None = None
     is_complex: bool = False
-    operands: Mapping[tuple[str, str], VariableNode] = field(default_factory=dict)
 
 
 def outlined(
@@ -76,25 +74,24 @@ def outlined(
     order: Sequence[SortKey],
     relation: GraphRelation | None,
     *,
+    reader: CriteriaReader,
     is_complex: bool,
-    operands: Mapping[tuple[str, str], VariableNode] | None = None,
 ) -> Outline:
-    """Return the outline of a page; complex when it filters by more than own plain fields."""
+    """Return the outline of a page; complex when it needs more than columns in memory decide."""
     order = [key for key in order if not key.is_tie]  # columns in memory have distinct keys
-    filters = []
-    for name, wanted in where.items():
-        if name not in found.fields or not isinstance(wanted, Mapping):
-            is_complex = True
-            break
-        filters += [(name, operator, value) for operator, value in wanted.items()]
+    filters, criteria = (), ()  # type: tuple[Operand, ...], tuple[Criterion, ...]
+    try:
+        filters, criteria = split(reader.where(found, where))
+    except NoCriteriaError:
+        is_complex = True
     if any(found.fields.get(key.field.name) is not key.field for key in order):
         is_complex = True  # sorts by another object's field
     return Outline(
-        filters=tuple(filters),
+        filters=filters,
+        criteria=criteria,
         order=tuple((key.field.name, key.direction) for key in order),
         link=None if relation is None else relation.remote,
         is_complex=is_complex,
-        operands=operands or {},
     )
 
 
