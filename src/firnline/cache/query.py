@@ -140,6 +140,13 @@ class Withheld:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """A condition that tells who may see which rows, where it stands outside of a table's query."""
+
+    condition: Expression
+
+
 Expression = (
     Column
     | Bound
@@ -152,6 +159,7 @@ Expression = (
     | InSelect
     | RowNumber
     | Withheld
+    | RowFilter
 )
 
 

@@ -20,6 +20,7 @@ from firnline.cache.query import (
     Expression,
     InSelect,
     Order,
+    RowFilter,
     RowNumber,
     Scalar,
     Select,
@@ -133,6 +134,8 @@ class _Renderer:
                 partitioned = ", ".join(map(self.expression, (partition, *also)))
                 ordered = f" ORDER BY {self._order(order)}" if order else ""
                 return f"row_number() OVER (PARTITION BY {partitioned}{ordered})"
+            case RowFilter(condition):
+                return self.expression(condition)
             case Withheld(what):
                 return f"/* {what} */ TRUE"
             case Call():

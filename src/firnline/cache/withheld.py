@@ -1,8 +1,9 @@
 """Queries without the conditions that tell who may see which rows.
 
 Takes a `Select`; explaining renders the result for people who may know what is asked of the cache,
-but not how rights are stored. Row filters stand on tables and nowhere else: each permitted relation
-is a query over one table, and its condition is the row filter.
+but not how rights are stored. Mirrored row filters stand on tables and nowhere else: each permitted
+relation is a query over one table, and its condition is the row filter. Conditions of the builder's
+policy say themselves that they are one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from firnline.cache.query import Select, Table, Withheld
+from firnline.cache.query import RowFilter, Select, Table, Withheld
 
 ROW_FILTER = Withheld("the rows that this person may see")
 
@@ -27,6 +28,8 @@ def _changed(part: Any) -> Any:
         return tuple(_changed(each) for each in part)
     if not is_dataclass(part) or isinstance(part, type):
         return part
+    if isinstance(part, RowFilter):
+        return ROW_FILTER
     if isinstance(part, Select) and isinstance(part.source, Table):
         part = replace(part, where=None if part.where is None else ROW_FILTER)
     return replace(part, **{each.name: _changed(getattr(part, each.name)) for each in fields(part)})
