@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from firnline.access.model import ObjectAccess, SourceAccess
@@ -21,13 +22,18 @@ from firnline.catalog.model import Catalog
 class Decisions:
     """Everything the plan may ask about one person.
 
-    `stored` maps connection -> object -> the fields that have a column in the cache.
+    `stored` maps connection -> object -> the fields that have a column in the cache. `too_old` maps
+    types of the graph to the reason why they are denied though the source allows them: what is
+    known of the person's rights is older than the policy allows. Time alone changes nothing before
+    `valid_until`; None: never.
     """
 
     sources: Mapping[str, SourceAccess]
     catalogs: Mapping[str, Catalog]
     columns: Mapping[str, Mapping[str, Mapping[str, str]]] = field(repr=False)
     stored: Mapping[str, Mapping[str, frozenset[str]]] = field(repr=False)
+    too_old: Mapping[str, str] = field(default_factory=dict)
+    valid_until: datetime | None = None
 
     def object(self, connection: str, name: str) -> ObjectAccess:
         """Return the rights to one object; denied where nothing is known."""
@@ -53,7 +59,8 @@ class Decisions:
     @cached_property
     def fingerprint(self) -> str:
         """Return a digest that is equal for people with equal rights."""
-        return hashlib.sha256(repr(sorted(self.sources.items())).encode()).hexdigest()[:16]
+        rights = (sorted(self.sources.items()), sorted(self.too_old.items()))
+        return hashlib.sha256(repr(rights).encode()).hexdigest()[:16]
 
     @cached_property
     def fields_fingerprint(self) -> str:
@@ -71,4 +78,5 @@ class Decisions:
             for connection, objects in sorted(self.stored.items())
             for name, fields in sorted(objects.items())
         ]
-        return hashlib.sha256(repr((readable, stored)).encode()).hexdigest()[:32]
+        denied = sorted(self.too_old.items())
+        return hashlib.sha256(repr((readable, stored, denied)).encode()).hexdigest()[:32]

@@ -8,7 +8,7 @@ aggregates and cursors range over permitted rows only. Everything defaults to de
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,6 +88,21 @@ class AllOf:
 
 
 RowRule = Everything | Nothing | FieldIn | FieldIsNull | Listed | Via | ViaChild | AnyOf | AllOf
+
+
+def objects_of(rule: RowRule) -> Iterator[str]:
+    """Yield the objects of the same connection whose records a row rule looks at."""
+    match rule:
+        case AnyOf(rules) | AllOf(rules):
+            for each in rules:
+                yield from objects_of(each)
+        case Listed():
+            yield rule.object
+        case Via(_, target, inner) | ViaChild(target, _, inner):
+            yield target
+            yield from objects_of(inner)
+        case _:
+            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,11 +262,13 @@ class TenantDatabase:
                     yield transaction
                     versions = transaction.bump_versions()
                     cursor.commit()
+                    # Before the number: whoever looks in between must take the data for older
+                    # than it is, and never for younger.
+                    self._versions = MappingProxyType(dict(versions))
                     self.generation += 1
             except BaseException:
                 _leave(cursor)
                 raise
-            self._versions = MappingProxyType(dict(versions))
 
     def versions(self) -> Versions:
         """Return (connection, object) -> data version, raised by every committed change."""

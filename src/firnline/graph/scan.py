@@ -150,6 +150,9 @@ class Scan:
         type_name = self.object.type_name
         if not self._base.access.readable:
             return AccessNote(type_name, "denied", self._base.access.reason, self.object.connection)
+        too_old = self.context.decisions.too_old.get(type_name)
+        if too_old is not None:
+            return AccessNote(type_name, "denied", too_old, self.object.connection)
         key = self.object.fields[self.object.key]
         try:
             self._fields[key.name] = self._read(key)

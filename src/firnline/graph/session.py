@@ -36,6 +36,8 @@ class LazySnapshot:
     """A snapshot of the versions at its making (`cache.database.Snapshot`), opened at first use."""
 
     def __init__(self, database: TenantDatabase) -> None:
+        # First: a commit between the two makes the data younger than what is said of it.
+        self.freshness = database.freshness()
         self.versions: Versions = database.versions()
         self._database = database
         self._loop_thread = threading.get_ident()
@@ -68,6 +70,7 @@ class LazySnapshot:
         with self._opening:
             if self._is_interrupted:
                 raise QueryInterruptedError
+            self.freshness = self._database.freshness()
             self._manager = self._database.snapshot()
             self._snapshot = self._manager.__enter__()
             self.versions = self._snapshot.versions

@@ -18,6 +18,7 @@ from firnline.catalog.model import Catalog, EnumValue, FieldInfo, ObjectInfo, Sc
 from firnline.graph.choices import choices_of, choices_text
 from firnline.graph.compounds import GraphCompound, provider_compounds
 from firnline.graph.names import field_name, graphql_name, names_beside, object_names
+from firnline.graph.permission_age import AgeLimit, age_limits
 from firnline.graph.provenance import label_and_help, provenance, sentences
 from firnline.graph.ways import GraphFork, GraphRelation, provider_ways
 from firnline.spec.effective import (
@@ -116,6 +117,11 @@ class TenantGraph:
                 (found.several_name, "several"),
             )
         }
+
+    @cached_property
+    def age_limits(self) -> tuple[AgeLimit, ...]:
+        """Return how old what decides about each type may be, where a policy says so."""
+        return age_limits(self)
 
     @cached_property
     def shape(self) -> str:

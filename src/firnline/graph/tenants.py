@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from firnline.access.decisions import Decisions
@@ -16,6 +17,7 @@ from firnline.access.principal import Principal
 from firnline.cache.permission_rows import CachedPermissionRows
 from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
+from firnline.graph.permission_age import Ages, Stamps, ages_of
 from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph
 from firnline.graph.sharing import FIELDS_MAX, Catalogs, SharedGraphs, SharedSchemas
@@ -45,10 +47,38 @@ class Snapshot(Protocol):
         ...
 
 
+class DatedSnapshot(Snapshot, Protocol):
+    """A snapshot that knows how old it is."""
+
+    @property
+    def freshness(self) -> Stamps:
+        """Return (connection, object) -> when the last complete read of it began."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Rights:
     access: SourceAccess
     read: tuple[tuple[str, int], ...]  # permission objects and the versions they were read in
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """Decisions, and what they were made from."""
+
+    graph_version: str
+    versions: Versions
+    freshness: Stamps
+    decisions: Decisions
+
+    def holds(self, graph: TenantGraph, snapshot: DatedSnapshot, now: datetime) -> bool:
+        """Say whether the same would be decided now."""
+        if self.graph_version != graph.version or self.versions != snapshot.versions:
+            return False
+        until = self.decisions.valid_until
+        # Where no policy states a limit it does not matter how old anything is.
+        is_as_old = self.freshness is snapshot.freshness or not graph.age_limits
+        return is_as_old and (until is None or now <= until)
 
 
 class TenantGraphs:
@@ -63,16 +93,17 @@ class TenantGraphs:
         fields_max: int = FIELDS_MAX,
     ) -> None:
         self.project = project
+        self._clock = clock or SystemClock()
         self._graphs = SharedGraphs(
             project,
             catalogs=catalogs,
-            clock=clock or SystemClock(),
+            clock=self._clock,
             forget=self._forget,
             fields_max=fields_max,
         )
         self._schemas = SharedSchemas(fields_max)
         self._rights: OrderedDict[tuple[str, str, str, str], _Rights] = OrderedDict()
-        self._decided: OrderedDict[tuple[str, str], tuple[str, Versions, Decisions]] = OrderedDict()
+        self._decided: OrderedDict[tuple[str, str], _Decided] = OrderedDict()
         self._stored: dict[str, dict[tuple[str, str], tuple[int, frozenset[str]]]] = {}
 
     async def graph(self, tenant: str) -> TenantGraph:
@@ -102,27 +133,53 @@ class TenantGraphs:
         _drop(self._decided, tenants)
         _drop(self._rights, tenants)
 
-    def decisions(self, graph: TenantGraph, principal: Principal, snapshot: Snapshot) -> Decisions:
+    def decisions(
+        self, graph: TenantGraph, principal: Principal, snapshot: DatedSnapshot
+    ) -> Decisions:
         """Return the principal's rights as the snapshot's permission records give them."""
         slot = (graph.tenant, principal.email)
         decided = self._decided.get(slot)
-        if decided is not None and decided[0] == graph.version and decided[1] == snapshot.versions:
+        now = self._clock.now()
+        if decided is not None and decided.holds(graph, snapshot, now):
             self._decided.move_to_end(slot)
-            return decided[2]
-        decisions = self._decide(graph, principal, snapshot)
-        self._decided[slot] = (graph.version, snapshot.versions, decisions)
+            return decided.decisions
+        decisions = self._decide(graph, principal, snapshot, now)
+        self._decided[slot] = _Decided(
+            graph.version, snapshot.versions, snapshot.freshness, decisions
+        )
         if len(self._decided) > _PEOPLE_MAX:
             self._decided.popitem(last=False)
         return decisions
 
-    def _decide(self, graph: TenantGraph, principal: Principal, snapshot: Snapshot) -> Decisions:
+    def term(self, graph: TenantGraph, principal: Principal) -> tuple[datetime | None, bool]:
+        """Return until when what was decided last holds, and whether that is over.
+
+        Answers that are being made in different terms are made from different decisions.
+        """
+        decided = self._decided.get((graph.tenant, principal.email))
+        until = None if decided is None else decided.decisions.valid_until
+        return until, until is not None and self._clock.now() > until
+
+    def _decide(
+        self, graph: TenantGraph, principal: Principal, snapshot: DatedSnapshot, now: datetime
+    ) -> Decisions:
         stored = {name: self._stored_fields(graph, name, snapshot) for name in graph.catalogs}
-        sources = {
-            name: self._source(graph, name, principal, snapshot, stored[name])
+        rights = {
+            name: self._rights_in(graph, name, principal, snapshot, stored[name])
             for name in graph.catalogs
         }
+        sources = {name: found.access for name, found in rights.items()}
+        ages = Ages()
+        if graph.age_limits:
+            read = {name: [each for each, _ in found.read] for name, found in rights.items()}
+            ages = ages_of(graph, sources, read, stamps=snapshot.freshness, now=now)
         return Decisions(
-            sources=sources, catalogs=graph.catalogs, columns=graph.columns, stored=stored
+            sources=sources,
+            catalogs=graph.catalogs,
+            columns=graph.columns,
+            stored=stored,
+            too_old=ages.too_old,
+            valid_until=ages.valid_until,
         )
 
     def people(self, graph: TenantGraph, snapshot: Snapshot) -> Mapping[str, Sequence[Person]]:
@@ -153,14 +210,14 @@ class TenantGraphs:
                 known[connection, name] = (version, whole if whole == fields else fields)
         return {name: known[connection, name][1] for name in names}
 
-    def _source(
+    def _rights_in(
         self,
         graph: TenantGraph,
         connection: str,
         principal: Principal,
         snapshot: Snapshot,
         stored: Mapping[str, frozenset[str]],
-    ) -> SourceAccess:
+    ) -> _Rights:
         catalog = graph.catalogs[connection]
         slot = (graph.tenant, connection, principal.email, catalog.fingerprint)
         known = self._rights.get(slot)
@@ -180,7 +237,7 @@ class TenantGraphs:
             if len(self._rights) > _PEOPLE_MAX:
                 self._rights.popitem(last=False)
         self._rights.move_to_end(slot)
-        return known.access
+        return known
 
 
 def _drop(kept: OrderedDict[Any, Any], tenants: Sequence[str]) -> None:
