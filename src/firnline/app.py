@@ -126,12 +126,17 @@ class App:
         operation_name: str | None = None,
         explain: Detail | None = None,
         takes_parts: bool = False,
+        published: Sequence[str] = (),
     ) -> Answer:
         """Answer one GraphQL question as `principal`; raises DeadlineError when it takes too long.
 
-        The work is then cancelled down to the statement that DuckDB ran.
+        The work is then cancelled down to the statement that DuckDB ran. `published` are name and
+        id of `query`, where it is a published operation's.
         """
-        question = Question(query, document_id, variables, operation_name, explain, takes_parts)
+        question = Question(
+            *(query, document_id, variables, operation_name, explain, takes_parts),
+            published=tuple(published),
+        )
         # The edge's own deadline began earlier; this one is for everybody else.
         deadline = Deadline(self.settings.request_deadline_s)
         return await in_time(self.responder.answer(principal, question), deadline)

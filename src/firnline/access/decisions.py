@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import cached_property
 
 from firnline.access.model import ObjectAccess, SourceAccess
+from firnline.access.reach import UNLIMITED, Reach
 from firnline.access.row_filter import RowFilters
 from firnline.cache.query import FALSE, Expression
 from firnline.catalog.model import Catalog
@@ -25,7 +26,7 @@ class Decisions:
     `stored` maps connection -> object -> the fields that have a column in the cache. `too_old` maps
     types of the graph to the reason why they are denied though the source allows them: what is
     known of the person's rights is older than the policy allows. Time alone changes nothing before
-    `valid_until`; None: never.
+    `valid_until`; None: never. `reach` is what scopes and agents leave of it all.
     """
 
     sources: Mapping[str, SourceAccess]
@@ -34,6 +35,7 @@ class Decisions:
     stored: Mapping[str, Mapping[str, frozenset[str]]] = field(repr=False)
     too_old: Mapping[str, str] = field(default_factory=dict)
     valid_until: datetime | None = None
+    reach: Reach = UNLIMITED
 
     def object(self, connection: str, name: str) -> ObjectAccess:
         """Return the rights to one object; denied where nothing is known."""
@@ -59,7 +61,7 @@ class Decisions:
     @cached_property
     def fingerprint(self) -> str:
         """Return a digest that is equal for people with equal rights."""
-        rights = (sorted(self.sources.items()), sorted(self.too_old.items()))
+        rights = (sorted(self.sources.items()), sorted(self.too_old.items()), self.reach)
         return hashlib.sha256(repr(rights).encode()).hexdigest()[:16]
 
     @cached_property
@@ -78,5 +80,5 @@ class Decisions:
             for connection, objects in sorted(self.stored.items())
             for name, fields in sorted(objects.items())
         ]
-        denied = sorted(self.too_old.items())
+        denied = (sorted(self.too_old.items()), self.reach.objects)
         return hashlib.sha256(repr((readable, stored, denied)).encode()).hexdigest()[:32]

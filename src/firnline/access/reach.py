@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from firnline.access.principal import Principal
 from firnline.errors import FirnlineError
-from firnline.spec.agents import AgentSpec
 
 # The words that this gateway understands in a token's `scope`; all others are for somebody else.
 READ = "read"  # and read:OBJECT
@@ -20,6 +20,30 @@ WRITE = "write"
 OPERATIONS = "operations"  # published ones alone
 OPERATION = "operation:"  # and operation:NAME
 ANY = "*"
+
+
+class DeclaredAgent(Protocol):
+    """What the project lets an agent do (`spec.agents.AgentSpec`); None: no limit of that kind."""
+
+    @property
+    def operations(self) -> tuple[str, ...] | None:
+        """Return names or ids of published operations."""
+        ...
+
+    @property
+    def objects(self) -> tuple[str, ...] | None:
+        """Return types of the graph."""
+        ...
+
+    @property
+    def purposes(self) -> tuple[str, ...] | None:
+        """Return purposes, one of which the token must name."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Say whether it may never write."""
+        ...
 
 
 class AgentRefusedError(FirnlineError):
@@ -106,17 +130,17 @@ class Reach:
                 raise OperationNotAllowedError(limit.reason)
 
 
-EVERYTHING = Reach()
+UNLIMITED = Reach()
 
 
-def reach_of(principal: Principal, agents: Mapping[str, AgentSpec]) -> Reach:
+def reach_of(principal: Principal, agents: Mapping[str, DeclaredAgent]) -> Reach:
     """Return how far the principal reaches.
 
     Raises AgentRefusedError or PurposeRefusedError. Where no agents are declared an agent has what
     its token's scopes say; where some are, all others are refused.
     """
     if not principal.scopes and not principal.agent:
-        return EVERYTHING
+        return UNLIMITED
     objects, operations = list(_scoped_objects(principal)), list(_scoped_operations(principal))
     is_read_only = WRITE not in principal.scopes and any(map(_is_reading, principal.scopes))
     if principal.agent and agents:

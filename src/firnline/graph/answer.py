@@ -24,7 +24,10 @@ _LOG = logging.getLogger("firnline.graph")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One GraphQL request: a document or the id of a published one."""
+    """One GraphQL request: a document or the id of a published one.
+
+    `published` is for whoever looked the document up already: its operation's name and id.
+    """
 
     query: str | None = None
     document_id: str | None = None
@@ -32,6 +35,7 @@ class Question:
     operation_name: str | None = None
     explain: Detail | None = None
     takes_parts: bool = False
+    published: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,10 +60,16 @@ class PersistedQueryNotSupportedError(FirnlineError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to run; `name` is its operation's, when it was found among the published ones."""
+    """A text to run; `name` and `operation_id` are set when it was found among published ones."""
 
     text: str
     name: str = ""
+    operation_id: str = ""
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Return under what it is published; nothing for a text that nobody published."""
+        return tuple(filter(None, (self.name, self.operation_id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ class Documents:
         for spelling in _spellings(document_id):
             row = await self._published.operation(tenant, spelling)
             if row is not None:
-                return Document(row.text, row.name)
+                return Document(row.text, row.name, row.operation_id)
         if rules.automatic and not rules.persisted_only and tenant in self._registers:
             text = self._registers[tenant].get(document_id)
             return None if text is None else Document(text)

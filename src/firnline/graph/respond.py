@@ -72,7 +72,8 @@ class Responder:
     """Answers questions for principals.
 
     `kept_bytes` are for answers that are asked for again. With `loads_behind` columns are brought
-    into memory after DuckDB answered, else before.
+    into memory after DuckDB answered, else before. `mask_key` gives each tenant's key of masks that
+    are hashes; without it such fields are null.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Responder:
         resident: ResidentTables | None = None,
         kept_bytes: int = 0,
         loads_behind: bool = False,
+        mask_key: Callable[[str], bytes] | None = None,
     ) -> None:
         self._graphs = graphs
         self._resident = resident
@@ -106,6 +108,7 @@ class Responder:
         )
         self._flights: Flights[Answer] = Flights()
         self._loads_behind = loads_behind
+        self._mask_key = mask_key
         self.loading = BackgroundLoading(clock)
         self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
@@ -136,7 +139,9 @@ class Responder:
         """Return the question with all that answers it; raises what refuses it."""
         explanation = Explanation.of(question.explain, clock=self._clock)
         graph = await self._graphs.graph(principal.tenant)
-        text = await self._text(principal, question)
+        reach = self._graphs.reach(principal)
+        text, published = await self._text(principal, question)
+        reach.require_operation(*published)
         with stage(explanation, "guard"):
             document = self._guarded(text)
             _check_operation(document, question.operation_name)
@@ -316,6 +321,7 @@ class Responder:
             freshness=lambda: freshness,
             visible=self._visible.of(asked.graph, decisions, principal=asked.principal, now=now),
             scans=None if asked.explanation is None else asked.explanation.begin(),
+            mask_key=self._mask_key and partial(self._mask_key, asked.graph.tenant),
         )
 
     def _load(
@@ -358,15 +364,16 @@ class Responder:
             known = self._fresh[database.tenant] = (database, generation, found)
         return known[2]
 
-    async def _text(self, principal: Principal, question: Question) -> str:
+    async def _text(self, principal: Principal, question: Question) -> tuple[str, tuple[str, ...]]:
+        """Return the document, and under which name and id it is published."""
         if question.query is not None:
-            return question.query
+            return question.query, question.published
         if not question.document_id:
             raise UsageError("the request holds no document", hint="Send query or documentId.")
         found = await self._operations.operation(principal.tenant, question.document_id)
         if found is None:
             raise UnknownOperationError(question.document_id)
-        return found.text
+        return found.text, (found.name, found.operation_id)
 
 
 def _check_operation(document: DocumentNode, wanted: str | None) -> None:

@@ -150,6 +150,9 @@ class Scan:
         type_name = self.object.type_name
         if not self._base.access.readable:
             return AccessNote(type_name, "denied", self._base.access.reason, self.object.connection)
+        limit = self.context.decisions.reach.denial(type_name)
+        if limit is not None:
+            return AccessNote(type_name, "denied", limit.reason, limit.source)
         too_old = self.context.decisions.too_old.get(type_name)
         if too_old is not None:
             return AccessNote(type_name, "denied", too_old, self.object.connection)

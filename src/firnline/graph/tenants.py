@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from firnline.access.decisions import Decisions
 from firnline.access.model import Person, SourceAccess
 from firnline.access.principal import Principal
+from firnline.access.reach import UNLIMITED, Reach, reach_of
 from firnline.cache.permission_rows import CachedPermissionRows
 from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
@@ -21,6 +22,7 @@ from firnline.graph.permission_age import Ages, Stamps, ages_of
 from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph
 from firnline.graph.sharing import FIELDS_MAX, Catalogs, SharedGraphs, SharedSchemas
+from firnline.spec.agents import AgentSpec, effective_agents
 from firnline.spec.model import Project
 
 _PEOPLE_MAX = 4096
@@ -103,8 +105,9 @@ class TenantGraphs:
         )
         self._schemas = SharedSchemas(fields_max)
         self._rights: OrderedDict[tuple[str, str, str, str], _Rights] = OrderedDict()
-        self._decided: OrderedDict[tuple[str, str], _Decided] = OrderedDict()
+        self._decided: OrderedDict[tuple[str, Principal], _Decided] = OrderedDict()
         self._stored: dict[str, dict[tuple[str, str], tuple[int, frozenset[str]]]] = {}
+        self._agents: dict[str, Mapping[str, AgentSpec]] = {}
 
     async def graph(self, tenant: str) -> TenantGraph:
         """Return the tenant's graph of today.
@@ -137,7 +140,7 @@ class TenantGraphs:
         self, graph: TenantGraph, principal: Principal, snapshot: DatedSnapshot
     ) -> Decisions:
         """Return the principal's rights as the snapshot's permission records give them."""
-        slot = (graph.tenant, principal.email)
+        slot = (graph.tenant, principal)
         decided = self._decided.get(slot)
         now = self._clock.now()
         if decided is not None and decided.holds(graph, snapshot, now):
@@ -156,7 +159,7 @@ class TenantGraphs:
 
         Answers that are being made in different terms are made from different decisions.
         """
-        decided = self._decided.get((graph.tenant, principal.email))
+        decided = self._decided.get((graph.tenant, principal))
         until = None if decided is None else decided.decisions.valid_until
         return until, until is not None and self._clock.now() > until
 
@@ -180,7 +183,19 @@ class TenantGraphs:
             stored=stored,
             too_old=ages.too_old,
             valid_until=ages.valid_until,
+            reach=self.reach(principal),
         )
+
+    def reach(self, principal: Principal) -> Reach:
+        """Return how far the principal's agent and scopes reach; raises what refuses them."""
+        if not principal.agent and not principal.scopes:
+            return UNLIMITED
+        agents = self._agents.get(principal.tenant)
+        if agents is None:
+            tenant = self.project.tenants[principal.tenant]
+            agents = effective_agents(self.project.integration, tenant)
+            self._agents[principal.tenant] = agents
+        return reach_of(principal, agents)
 
     def people(self, graph: TenantGraph, snapshot: Snapshot) -> Mapping[str, Sequence[Person]]:
         """Return, by connection, the active users whom its provider knows."""

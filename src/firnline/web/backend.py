@@ -77,6 +77,7 @@ class ProjectGateway:
             operation_name=request.operation_name,
             explain=self._detail(principal, request),
             takes_parts=request.takes_parts,
+            published=document.published,
         )
         observed.answer = answer
         if answer.executed and request.query is not None and request.document_id:
