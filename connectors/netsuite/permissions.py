@@ -52,6 +52,7 @@ def staff(rows: PermissionRows) -> list[Person]:
             str(row["email"]),
             f"{row.get('firstname') or ''} {row.get('lastname') or ''}".strip(),
             str(row.get("title") or ""),
+            str(row["id"]),
         )
         for row in rows.rows("employee", isinactive="false")
         if row.get("email") and str(row["id"]) in with_role and row.get("giveaccess") is not False

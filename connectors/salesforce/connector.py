@@ -143,7 +143,7 @@ class Salesforce(Connector):
     def people(self, rows: PermissionRows) -> Sequence[Person]:
         """Return the active users."""
         return [
-            Person(user["Email"], user.get("Name") or "", user.get("Title") or "")
+            Person(user["Email"], user.get("Name") or "", user.get("Title") or "", user["Id"])
             for user in rows.rows("User", IsActive="true")
             if user.get("Email")
         ]

@@ -80,7 +80,7 @@ def find_user(rows: PermissionRows, email: str) -> Row | None:
 def staff(rows: PermissionRows) -> list[Person]:
     """Return the active agents and admins."""
     return [
-        Person(user["email"], user.get("name") or "", "Zendesk " + role)
+        Person(user["email"], user.get("name") or "", "Zendesk " + role, str(user["id"]))
         for role in ("admin", "agent")
         for user in rows.rows("users", role=role)
         if user.get("email") and _is_active(user)

@@ -121,11 +121,12 @@ class ObjectAccess:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is asking, as the token names them, or a user whom a provider knows."""
+    """Who is asking, as the token names them, or a user whom a provider knows under `key`."""
 
     email: str
     name: str = ""
     title: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from firnline.access.decisions import Decisions
 from firnline.access.model import Person, SourceAccess
+from firnline.access.people import Links, link_of, linked, person_at, unlinked
 from firnline.access.principal import Principal
 from firnline.access.reach import UNLIMITED, Reach, reach_of
 from firnline.cache.permission_rows import CachedPermissionRows
@@ -197,6 +198,9 @@ class TenantGraphs:
             self._agents[principal.tenant] = agents
         return reach_of(principal, agents)
 
+    def _people(self, tenant: str) -> Links:
+        return self.project.tenants[tenant].people
+
     def people(self, graph: TenantGraph, snapshot: Snapshot) -> Mapping[str, Sequence[Person]]:
         """Return, by connection, the active users whom its provider knows."""
         found = {}
@@ -242,8 +246,13 @@ class TenantGraphs:
             rows = CachedPermissionRows(
                 snapshot.fetch, connection, catalog, graph.columns[connection], stored
             )
-            person = Person(email=principal.email, name=principal.name)
-            access = load_connector(catalog.provider).access(rows, catalog, person)
+            connector = load_connector(catalog.provider)
+            link = link_of(self._people(graph.tenant), principal.email, connection)
+            person = person_at(principal.email, link, lambda: connector.people(rows))
+            if person is None:
+                access = unlinked(link)
+            else:
+                access = linked(connector.access(rows, catalog, person), link)
             read = tuple(
                 (name, snapshot.versions.get((connection, name), -1))
                 for name in sorted(rows.objects_read)
