@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from firnline.access.model import (
+    AllOf,
     AnyOf,
     Everything,
     FieldIn,
@@ -24,6 +25,7 @@ from firnline.access.model import (
 from firnline.catalog.model import Catalog, ObjectInfo
 
 from .records import ADMINISTRATOR_ROLE, KNOWN
+from .restrictions import Restriction, restrictions_of
 
 # Levels come as numbers or as words; none of these means that nothing is granted.
 _GRANTING = frozenset({"1", "2", "3", "4", "VIEW", "CREATE", "EDIT", "FULL"})
@@ -38,6 +40,7 @@ class Held:
     is_administrator: bool
     levels: Mapping[str, str]
     subsidiaries: frozenset[str] | None
+    restrictions: tuple[Restriction, ...] = ()
 
     def grants(self, permission: str) -> bool:
         """Say whether the role has at least View."""
@@ -98,6 +101,9 @@ def _roles(rows: PermissionRows, catalog: Catalog, employee: Mapping[str, Any]) 
                 is_administrator=key == ADMINISTRATOR_ROLE,
                 levels=levels,
                 subsidiaries=_subsidiaries(rows, catalog, employee, role),
+                restrictions=()
+                if key == ADMINISTRATOR_ROLE
+                else restrictions_of(rows, catalog, employee, role),
             )
 
 
@@ -110,6 +116,9 @@ def _subsidiaries(
     """Return the subsidiaries that a role is restricted to; an unknown option allows none."""
     option = str(role.get("subsidiaryoption") or "").upper()
     if str(role["id"]) == ADMINISTRATOR_ROLE or option == "ALL":
+        return None
+    if role.get("subsidiaryviewingallowed") is True:
+        # Seen, if not changed, across subsidiaries.
         return None
     if "subsidiary" not in catalog.by_name:
         # Accounts without OneWorld have no subsidiaries to be restricted to.
@@ -155,13 +164,25 @@ def _object_access(described: ObjectInfo, held: Sequence[Held]) -> ObjectAccess:
     distinct = tuple(dict.fromkeys(rule for _, rule in rules))
     return ObjectAccess(
         readable=True,
-        reason=f"NetSuite role {granting[0].name!r}, restricted to its subsidiaries",
+        reason=f"NetSuite role {granting[0].name!r}, as far as its restrictions allow",
         rows=distinct[0] if len(distinct) == 1 else AnyOf(distinct),
         hidden=merged,
     )
 
 
 def _rule(described: ObjectInfo, role: Held) -> RowRule:
+    """Return the rows that satisfy every restriction of a role."""
+    rules = [_by_subsidiary(described, role)]
+    rules += [each.rule(described) for each in role.restrictions]
+    narrowing = tuple(dict.fromkeys(rule for rule in rules if rule != Everything()))
+    if Nothing() in narrowing:
+        return Nothing()
+    if len(narrowing) < 2:
+        return narrowing[0] if narrowing else Everything()
+    return AllOf(narrowing)
+
+
+def _by_subsidiary(described: ObjectInfo, role: Held) -> RowRule:
     if role.subsidiaries is None or described.custom:
         return Everything()
     if not role.subsidiaries:

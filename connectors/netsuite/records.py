@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from firnline.catalog.model import FieldInfo, ObjectInfo
+from firnline.catalog.model import FieldInfo, ObjectInfo, Reference
 
 # SuiteQL alias of the record's table, and of the main line joined to a transaction.
 RECORD = "r"
@@ -88,8 +88,19 @@ KNOWN: Mapping[str, KnownRecord] = {
                 money("foreigntotal", "Amount (Transaction Currency)"),
                 money("foreignamountpaid", "Amount Paid (Transaction Currency)"),
                 money("foreignamountunpaid", "Amount Unpaid (Transaction Currency)"),
+                # REST calls it salesRep.
+                FieldInfo(
+                    name="employee",
+                    type="id",
+                    label="Sales Rep",
+                    reference=Reference(
+                        targets=("employee",),
+                        relation="employee_record",
+                        inverse="invoices_by_employee",
+                    ),
+                ),
             ),
-            line_columns=frozenset({"subsidiary"}),
+            line_columns=frozenset({"subsidiary", "department", "class", "location"}),
             deleted_types=("invoice", "custinvc"),
         ),
         KnownRecord(
@@ -143,6 +154,32 @@ PERMISSION_OBJECTS = (
         FieldInfo(name="isinactive", type="bool", label="Inactive"),
         FieldInfo(name="subsidiaryoption", type="string", label="Accessible Subsidiaries"),
         FieldInfo(name="subsidiaryrestriction", type="strings", label="Selected Subsidiaries"),
+        FieldInfo(name="subsidiaryviewingallowed", type="bool", label="Views All Subsidiaries"),
+        FieldInfo(name="employeerestriction", type="string", label="Employee Restriction"),
+        FieldInfo(name="employeeviewingallowed", type="bool", label="Views All Employees"),
+    ),
+    _permission_object(
+        "rolerestrictions",
+        "Role Restriction",
+        "role,segment",
+        FieldInfo(name="role", type="id", label="Role"),
+        FieldInfo(name="segment", type="string", label="Segment"),
+        FieldInfo(name="restriction", type="string", label="Restriction"),
+        FieldInfo(name="viewingallowed", type="bool", label="Views All"),
+    ),
+    *(
+        _permission_object(
+            table,
+            label,
+            "id",
+            FieldInfo(name="id", type="id", label="Internal ID", nullable=False, unique=True),
+            FieldInfo(name="parent", type="id", label="Parent"),
+        )
+        for table, label in (
+            ("department", "Department"),
+            ("classification", "Class"),
+            ("location", "Location"),
+        )
     ),
     _permission_object(
         "rolepermissions",

@@ -248,9 +248,22 @@ def _custom_record(name: str) -> RecordType:
     )
 
 
-def record_types(style: Mapping[str, str]) -> Mapping[str, RecordType]:
-    """Return the account's record types by REST name."""
-    customer, invoice = list(_CUSTOMER), list(_INVOICE)
+_SEGMENTS = ("department", "class", "location")
+
+
+def record_types(style: Mapping[str, str], *, segments: bool = False) -> Mapping[str, RecordType]:
+    """Return the account's record types by REST name.
+
+    With `segments` the features Departments, Classes and Locations are on, and sales reps stand on
+    transactions.
+    """
+    customer, invoice, employee = list(_CUSTOMER), list(_INVOICE), list(_EMPLOYEE)
+    if segments:
+        invoice.append(Field("employee", "", "Sales Rep", "record", "employee"))
+        for name in _SEGMENTS:
+            title = name.capitalize()
+            invoice.append(Field("", name, title, "integer"))  # on transactionline
+            employee.append(Field(name, name, title, "integer"))
     if style.get("erp.account_link", "externalid") != "externalid":
         customer.append(_custom(style["erp.account_link"], "CRM Account ID", "string"))
         invoice.append(_custom("custbody_purchase_order", "Purchase Order", "string"))
@@ -262,7 +275,7 @@ def record_types(style: Mapping[str, str]) -> Mapping[str, RecordType]:
         RecordType("customer", "Customer", "customer", "LIST_CUSTJOB", tuple(customer)),
         RecordType("contact", "Contact", "contact", "LIST_CONTACT", _CONTACT),
         RecordType("invoice", "Invoice", "transaction", "TRAN_CUSTINVC", tuple(invoice)),
-        RecordType("employee", "Employee", "employee", "LIST_EMPLOYEE", _EMPLOYEE),
+        RecordType("employee", "Employee", "employee", "LIST_EMPLOYEE", tuple(employee)),
         RecordType("subsidiary", "Subsidiary", "subsidiary", "LIST_SUBSIDIARY", _SUBSIDIARIES),
         _custom_record(custom_record_name(style)),
     )

@@ -44,11 +44,13 @@ class Store:
     deleted: list[Row] = field(default_factory=list)
     employee_of: dict[str, int] = field(default_factory=dict)
     role_by_email: dict[str, int] = field(default_factory=dict)
+    segments: dict[str, list[Row]] = field(default_factory=dict)
     version: int = 0
 
     def __post_init__(self) -> None:
         self._zone = ZoneInfo(self.timezone)
-        self.records = record_types(self.company.style)
+        segments = bool(self.switches.get("segments", False))
+        self.records = record_types(self.company.style, segments=segments)
         self.roles = roles_of(
             self.company.people,
             self.subsidiary_id,
@@ -107,6 +109,10 @@ class Store:
         match table:
             case "role":
                 return [role.row for role in self.roles.values()]
+            case "rolerestrictions":
+                return [row for role in self.roles.values() for row in role.restriction_rows]
+            case "department" | "classification" | "location":
+                return list(self.segments.get(table, ()))
             case "rolepermissions":
                 return [row for role in self.roles.values() for row in role.permission_rows]
             case "employeerolesforsearch":
@@ -349,7 +355,8 @@ def _dunning_cases(store: Store) -> Iterable[Row]:
 def _lines(store: Store) -> Iterable[Row]:
     """Every transaction has its main line, which carries the subsidiary, and one item line."""
     for key, row in store.tables["transaction"].items():
-        shared = {"transaction": key, "subsidiary": row.get("subsidiary")}
+        on_line = ("subsidiary", "department", "class", "location")
+        shared = {"transaction": key, **{name: row.get(name) for name in on_line}}
         yield {**shared, "id": 0, "mainline": "T", "linelastmodifieddate": row["lastmodifieddate"]}
         yield {**shared, "id": 1, "mainline": "F", "linelastmodifieddate": row["lastmodifieddate"]}
 

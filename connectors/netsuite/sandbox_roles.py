@@ -25,7 +25,7 @@ CONTROLLER = 1010
 RECEIVABLES = 1011
 SALES_OWN = 1020
 _FIRST_SALES_SELECTED = 1021
-_LEVELS = {"VIEW": 1, "CREATE": 2, "EDIT": 3, "FULL": 4}
+_LEVELS = {"NONE": 0, "VIEW": 1, "CREATE": 2, "EDIT": 3, "FULL": 4}
 # What every role needs to use REST and SuiteQL at all.
 _ENTRY = {"ADMI_RESTWEBSERVICES": "FULL", "ADMI_LOGIN_OAUTH": "FULL", "REPO_ANALYTICS": "EDIT"}
 _ACCOUNTING = {
@@ -47,6 +47,10 @@ _SALES = {
 _DESCRIBING = {
     "role": "ADMI_MANAGEROLES",
     "rolepermissions": "ADMI_MANAGEROLES",
+    "rolerestrictions": "ADMI_MANAGEROLES",
+    "department": "LIST_DEPARTMENT",
+    "classification": "LIST_CLASS",
+    "location": "LIST_LOCATION",
     "employeerolesforsearch": "ADMI_MANAGEROLES",
     "customrecordtype": "ADMI_CUSTRECORD",
     "customfield": "ADMI_CUSTFIELD",
@@ -55,8 +59,24 @@ _DESCRIBING = {
 }
 _DESCRIBING_COLUMNS: Mapping[str, frozenset[str]] = {
     "role": frozenset(
-        {"id", "name", "isinactive", "subsidiaryoption", "subsidiaryrestriction", "centertype"}
+        {
+            "id",
+            "name",
+            "isinactive",
+            "subsidiaryoption",
+            "subsidiaryrestriction",
+            "subsidiaryviewingallowed",
+            "employeerestriction",
+            "employeeviewingallowed",
+            "centertype",
+        }
     ),
+    "rolerestrictions": frozenset(
+        {"role", "segment", "restriction", "viewingallowed", "itemsrestricted"}
+    ),
+    "department": frozenset({"id", "name", "parent"}),
+    "classification": frozenset({"id", "name", "parent"}),
+    "location": frozenset({"id", "name", "parent"}),
     "rolepermissions": frozenset({"role", "permkey", "permlevel", "name"}),
     "employeerolesforsearch": frozenset({"entity", "role"}),
     "customrecordtype": frozenset({"internalid", "scriptid", "name", "description"}),
@@ -75,7 +95,16 @@ _DESCRIBING_COLUMNS: Mapping[str, frozenset[str]] = {
     ),
     "deletedrecord": frozenset({"recordid", "type", "name", "deleteddate", "deletedby", "context"}),
     "transactionline": frozenset(
-        {"transaction", "id", "mainline", "subsidiary", "linelastmodifieddate"}
+        {
+            "transaction",
+            "id",
+            "mainline",
+            "subsidiary",
+            "department",
+            "class",
+            "location",
+            "linelastmodifieddate",
+        }
     ),
 }
 
@@ -90,6 +119,10 @@ class Role:
     option: str = "ALL"
     selected: frozenset[int] = frozenset()
     lacks: frozenset[tuple[str, str]] = frozenset()
+    views_subsidiaries: bool = False
+    employees: str = "NONE"
+    views_employees: bool = False
+    segments: tuple[tuple[str, str, bool], ...] = ()  # segment, restriction, viewing allowed
 
     @cached_property
     def row(self) -> dict[str, Any]:
@@ -101,7 +134,24 @@ class Role:
             "centertype": "BASIC",
             "subsidiaryoption": self.option,
             "subsidiaryrestriction": ", ".join(map(str, sorted(self.selected))) or None,
+            "subsidiaryviewingallowed": "FT"[self.views_subsidiaries],
+            "employeerestriction": self.employees,
+            "employeeviewingallowed": "FT"[self.views_employees],
         }
+
+    @cached_property
+    def restriction_rows(self) -> list[dict[str, Any]]:
+        """Return its rows in RoleRestrictions."""
+        return [
+            {
+                "role": self.id,
+                "segment": segment,
+                "restriction": restriction,
+                "viewingallowed": "FT"[viewing],
+                "itemsrestricted": "F",
+            }
+            for segment, restriction, viewing in self.segments
+        ]
 
     @cached_property
     def permission_rows(self) -> list[dict[str, Any]]:
@@ -117,9 +167,10 @@ class Role:
 
     def holds(self, permission: str) -> bool:
         """Say whether the role has at least View on what `permission` opens."""
-        if self.id == ADMINISTRATOR or permission in self.permissions:
+        if self.id == ADMINISTRATOR or self.permissions.get(permission, "NONE") != "NONE":
             return True
-        return permission.startswith("CUSTOMRECORD_") and "LIST_CUSTRECORDENTRY" in self.permissions
+        every = self.permissions.get("LIST_CUSTRECORDENTRY", "NONE")
+        return permission.startswith("CUSTOMRECORD_") and every != "NONE"
 
 
 def roles_of(
@@ -233,10 +284,14 @@ class View:
         return Table(name, self._rows(record), record.columns - hidden, hidden)
 
     def _rows(self, record: RecordType) -> list[dict[str, Any]]:
-        rows = self.store.tables[record.table]
+        rows = [
+            row
+            for row in self.store.tables[record.table].values()
+            if self._passes_restrictions(record, row)
+        ]
         allowed = self._subsidiaries()
         if allowed is None or record.custom:
-            return list(rows.values())
+            return rows
         customers = self.store.tables["customer"]
 
         def subsidiary(row: Mapping[str, Any]) -> int | None:
@@ -247,12 +302,62 @@ class View:
                 return customers.get(row.get("company") or 0, {}).get("subsidiary")
             return row.get("subsidiary")
 
-        return [row for row in rows.values() if subsidiary(row) in allowed]
+        return [row for row in rows if subsidiary(row) in allowed]
+
+    def _passes_restrictions(self, record: RecordType, row: Mapping[str, Any]) -> bool:
+        """Say whether the role's employee and segment restrictions let a record through."""
+        if self.role.id == ADMINISTRATOR:
+            return True
+        if not self.role.views_employees and self.role.employees.startswith("OWN"):
+            columns = {"transaction": "employee", "customer": "salesrep", "employee": "supervisor"}
+            column = columns.get(record.table)
+            own = record.name == "employee" and row["id"] == self._employee
+            if column and not own and not self._in_charge(row.get(column), self.role.employees):
+                return False
+        if record.table not in ("transaction", "employee"):
+            return True
+        mine = self.store.tables["employee"].get(self._employee, {})
+        return all(
+            viewing
+            or not option.startswith("OWN")
+            or self._below(segment.lower(), row.get(segment.lower()), mine, option)
+            for segment, option, viewing in self.role.segments
+        )
+
+    def _in_charge(self, employee: int | None, option: str) -> bool:
+        """Say whether an employee is this session's, or reports to it at some remove."""
+        if employee is None:
+            return "UNASSIGNED" in option
+        passed: set[int] = set()
+        while employee is not None and employee not in passed:
+            if employee == self._employee:
+                return True
+            passed.add(employee)
+            employee = self.store.tables["employee"].get(employee, {}).get("supervisor")
+        return False
+
+    def _below(self, segment: str, value: int | None, mine: Mapping[str, Any], option: str) -> bool:
+        """Say whether a department, class or location is the employee's own or below it."""
+        if value is None:
+            return "UNASSIGNED" in option
+        own = mine.get(segment)
+        table = "classification" if segment == "class" else segment
+        parents = {row["id"]: row["parent"] for row in self.store.segments.get(table, ())}
+        passed: set[int] = set()
+        while value is not None and value not in passed:
+            if own is not None and value == own:
+                return True
+            passed.add(value)
+            value = parents.get(value)
+        return False
 
     def _subsidiaries(self) -> frozenset[int] | None:
         """Return the subsidiaries that the role is restricted to, None for all."""
-        if self.role.option == "ALL":
+        if self.role.option == "ALL" or self.role.views_subsidiaries:
             return None
+        if self.role.option == "ACTIVE":
+            live = self.store.tables["subsidiary"].values()
+            return frozenset(row["id"] for row in live if row["isinactive"] == "F")
         if self.role.option == "SELECTED":
             return self.role.selected
         own = self.store.tables["employee"].get(self._employee, {}).get("subsidiary")

@@ -17,6 +17,7 @@ from .sandbox_fields import Field, RecordType
 
 _QUERY = "/services/rest/query/v1/suiteql"
 _PAGE = 1000
+_ON_LINE = ("subsidiary", "department", "class", "location")
 _NOT_FOUND = re.compile(r"Field '(\w+)' not found")
 
 
@@ -71,7 +72,8 @@ def _select(record: RecordType, fields: Sequence[Field]) -> str:
     ]
     source = f"FROM {record.table} r"
     if record.table == "transaction":
-        columns.append("l.subsidiary")
+        on_line = [field.prop for field in record.fields if not field.column]
+        columns += [f"l.{name}" for name in on_line if name in _ON_LINE]
         source += (
             " JOIN transactionline l ON l.transaction = r.id AND l.mainline = 'T'"
             " WHERE r.type = 'CustInvc'"

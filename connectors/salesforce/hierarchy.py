@@ -24,7 +24,8 @@ class Reach:
     """`people` are the user and everyone below them, `grantees` these and the groups they reach.
 
     `own` are the user and the groups that hold them: all there is where an object does not grant
-    access using hierarchies. `roles` maps each of the people to their UserRole record, where they have one.
+    access using hierarchies. `roles` maps each of the people to their UserRole record, where they
+    have one.
     """
 
     user_key: str

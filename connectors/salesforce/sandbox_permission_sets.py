@@ -99,9 +99,9 @@ def add_group(org: Org, name: str, components: Iterable[str]) -> tuple[str, str]
 
 def recalculate(org: Org, group: str) -> None:
     """Write down anew what a group adds up to, as the vendor does after a change."""
-    total = next(
-        row for row in org.live("PermissionSet") if row["PermissionSetGroupId"] == group
-    )["Id"]
+    total = next(row for row in org.live("PermissionSet") if row["PermissionSetGroupId"] == group)[
+        "Id"
+    ]
     for name in ("ObjectPermissions", "FieldPermissions"):
         for row in [each for each in org.live(name) if each["ParentId"] == total]:
             del org.rows[name][row["Id"]]

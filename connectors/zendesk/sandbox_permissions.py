@@ -18,6 +18,8 @@ BY_RESTRICTION = {
     "assigned": "assigned-only",
 }
 
+WITHOUT_SUPPORT = {2, 3}
+
 
 class Permissions:
     """The rules of the account."""
@@ -40,8 +42,12 @@ class Permissions:
         return BY_RESTRICTION.get(user["ticket_restriction"], "none")
 
     def require_agent(self, user: Row) -> None:
-        """Refuse end users."""
+        """Refuse end users, and agents without a seat in Support: of Chat only, contributors."""
         if user["role"] == "end-user":
+            raise forbidden()
+        role = self.role(user)
+        kinds = {user.get("role_type"), role["role_type"] if role else None}
+        if user["role"] != "admin" and (user.get("chat_only") or kinds & WITHOUT_SUPPORT):
             raise forbidden()
 
     def require_admin(self, user: Row) -> None:

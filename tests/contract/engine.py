@@ -187,6 +187,9 @@ class Cached:
 
     tables: Mapping[str, Mapping[str, Row]]
 
+    def knows(self, object_name: str) -> bool:
+        return object_name in self.tables
+
     def rows(self, object_name: str, **equals: str) -> Sequence[Row]:
         found = self.tables.get(object_name, {}).values()
         return [

@@ -419,7 +419,7 @@ class _Loading:
                 UserRoleId=role,
                 UserType="Standard",
                 TimeZoneSidKey="UTC",
-                **{name: value for name, value in self.audit.items()},
+                **self.audit,
             )
             assigned = [(own[1], None)]
             assigned += [(sets[each % len(sets)], None) for each in user.sets if sets]
@@ -440,15 +440,13 @@ class _Loading:
     def _groups(self) -> None:
         structure = self.structure
         for place, group in enumerate(structure.groups):
-            by_role = group.kind.startswith("Role")
-            if by_role and not self.roles:
-                group = Group("Regular", users=group.users, groups=group.groups)
-                by_role = False
+            by_role = group.kind.startswith("Role") and bool(self.roles)
+            stands_for_nothing = group.kind.startswith("Role") and not self.roles
             self.groups.append(
                 self.org.put(
                     "Group",
                     Name=f"Group {place}",
-                    Type=group.kind,
+                    Type="Regular" if stands_for_nothing else group.kind,
                     RelatedId=self.roles[group.role % len(self.roles)] if by_role else None,
                     DoesIncludeBosses=group.bosses,
                     SystemModstamp=self.stamp,
@@ -500,7 +498,7 @@ class _Loading:
             fields[field.name] = parent
         key = self.org.put(name, **{**self.audit, **fields})
         self.records[name].append(key)
-        if f"{found.name.removesuffix('__c')}" and self.org._share_name(name):
+        if self.org._share_name(name):
             self.org.share(name, key, fields["OwnerId"], "Owner", "All")
 
     def _event(self, owner: int, about: str, target: int) -> None:

@@ -158,3 +158,10 @@ class PermissionRows(Protocol):
         An object that was never synced gives no rows.
         """
         ...
+
+    def knows(self, object_name: str) -> bool:
+        """Say whether the object was synced: no rows then means that there are none.
+
+        To be asked where rows take rights away, so that what was never read cannot widen them.
+        """
+        ...

@@ -58,3 +58,8 @@ class CachedPermissionRows:
         )
         table = self._fetch(*render(select))
         return [dict(zip(names, row.values(), strict=True)) for row in table.to_pylist()]
+
+    def knows(self, object_name: str) -> bool:
+        """Say whether the object was synced."""
+        self.objects_read.add(object_name)
+        return object_name in self._stored and object_name in self._catalog.by_name

@@ -19,6 +19,9 @@ class Rows:
     def __init__(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         self.tables = tables
 
+    def knows(self, object_name: str) -> bool:
+        return object_name in self.tables
+
     def rows(self, object_name: str, **equals: str) -> Sequence[Mapping[str, Any]]:
         return [
             row

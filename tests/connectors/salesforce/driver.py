@@ -21,6 +21,9 @@ class Rows:
     def __init__(self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         self._tables = tables
 
+    def knows(self, object_name: str) -> bool:
+        return object_name in self._tables
+
     def rows(self, object_name: str, **equals: str) -> Sequence[Mapping[str, Any]]:
         found = self._tables.get(object_name, {}).values()
         return [row for row in found if all(row[key] == value for key, value in equals.items())]

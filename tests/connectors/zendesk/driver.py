@@ -106,6 +106,9 @@ class Cached:
 
     tables: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
+    def knows(self, object_name: str) -> bool:
+        return object_name in self.tables
+
     def rows(self, object_name: str, **equals: str) -> Sequence[Mapping[str, Any]]:
         found = self.tables.get(object_name, {}).values()
         return [
