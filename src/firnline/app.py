@@ -63,7 +63,7 @@ class App:
         settings: Settings,
         clock: Clock,
         connections: Connections,
-        seal: CursorSeal,
+        vault: Vault,
         read_only: bool,
     ) -> None:
         self.directory = directory
@@ -86,11 +86,12 @@ class App:
             self.graphs,
             databases=self.database,
             operations=connections.state,
-            seal=seal,
+            seal=CursorSeal(vault.derive(b"cursors")),
             clock=clock,
             resident=ResidentTables(settings.resident_mb * 1024 * 1024),
             kept_bytes=settings.response_cache_mb * 1024 * 1024,
             loads_behind=True,
+            mask_key=lambda tenant: vault.derive(b"mask " + tenant.encode()),
         )
 
     @property
@@ -304,7 +305,7 @@ async def opened(
             settings=settings,
             clock=clock,
             connections=connections,
-            seal=CursorSeal(Vault.open(settings).derive(b"cursors")),
+            vault=Vault.open(settings),
             read_only=read_only,
         )
         try:

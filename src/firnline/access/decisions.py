@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from firnline.access.model import ObjectAccess, SourceAccess
+from firnline.access.model import Everything, ObjectAccess, SourceAccess
 from firnline.access.reach import UNLIMITED, Reach
 from firnline.access.row_filter import RowFilters
+from firnline.access.ruling import EVERYTHING_DENIED, UNRULED, Ruling
 from firnline.cache.query import FALSE, Expression
 from firnline.catalog.model import Catalog
 
@@ -26,7 +27,9 @@ class Decisions:
     `stored` maps connection -> object -> the fields that have a column in the cache. `too_old` maps
     types of the graph to the reason why they are denied though the source allows them: what is
     known of the person's rights is older than the policy allows. Time alone changes nothing before
-    `valid_until`; None: never. `reach` is what scopes and agents leave of it all.
+    `valid_until`; None: never. `rulings` are what the builder's policy says of objects, by type;
+    `is_ruled` is false only where rows are read that nobody is shown before a ruling was applied.
+    `reach` is what scopes and agents leave of it all.
     """
 
     sources: Mapping[str, SourceAccess]
@@ -35,7 +38,15 @@ class Decisions:
     stored: Mapping[str, Mapping[str, frozenset[str]]] = field(repr=False)
     too_old: Mapping[str, str] = field(default_factory=dict)
     valid_until: datetime | None = None
+    rulings: Mapping[str, Ruling] = field(default_factory=dict, repr=False)
+    is_ruled: bool = True
     reach: Reach = UNLIMITED
+
+    def ruling(self, type_name: str) -> Ruling:
+        """Return what the policy says of an object that it binds; denied when nobody asked it."""
+        if not self.is_ruled:
+            return UNRULED
+        return self.rulings.get(type_name, EVERYTHING_DENIED)
 
     def object(self, connection: str, name: str) -> ObjectAccess:
         """Return the rights to one object; denied where nothing is known."""
@@ -61,7 +72,8 @@ class Decisions:
     @cached_property
     def fingerprint(self) -> str:
         """Return a digest that is equal for people with equal rights."""
-        rights = (sorted(self.sources.items()), sorted(self.too_old.items()), self.reach)
+        rulings = sorted((name, ruling.facts) for name, ruling in self.rulings.items())
+        rights = (sorted(self.sources.items()), sorted(self.too_old.items()), rulings, self.reach)
         return hashlib.sha256(repr(rights).encode()).hexdigest()[:16]
 
     @cached_property
@@ -80,5 +92,28 @@ class Decisions:
             for connection, objects in sorted(self.stored.items())
             for name, fields in sorted(objects.items())
         ]
-        denied = (sorted(self.too_old.items()), self.reach.objects)
+        ruled = sorted((name, ruling.denied) for name, ruling in self.rulings.items())
+        denied = (sorted(self.too_old.items()), ruled, self.reach.objects)
         return hashlib.sha256(repr((readable, stored, denied)).encode()).hexdigest()[:32]
+
+
+class Unrestricted(Decisions):
+    """Every right to every object: for what decides about records without showing any."""
+
+    def object(self, connection: str, name: str) -> ObjectAccess:
+        """Return all rights."""
+        return _ALL
+
+    @classmethod
+    def of(cls, decisions: Decisions) -> Decisions:
+        """Return all rights in the same cache."""
+        return cls(
+            sources={},
+            catalogs=decisions.catalogs,
+            columns=decisions.columns,
+            stored=decisions.stored,
+            is_ruled=False,
+        )
+
+
+_ALL = ObjectAccess(readable=True, reason="", rows=Everything())

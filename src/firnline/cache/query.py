@@ -7,7 +7,7 @@ SQL. Everything is immutable and hashable by content, so that plans can be compa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Operator = Literal[
@@ -51,6 +51,8 @@ Operator = Literal[
     "list_json",  # a list as JSON text
     "iso_timestamp",
     "text",
+    "last_four",  # of a text, never more than half of it
+    "redact",  # a text with *** for every match of a pattern
 ]
 
 
@@ -147,6 +149,14 @@ class RowFilter:
     condition: Expression
 
 
+@dataclass(frozen=True, slots=True)
+class KeyedHash:
+    """A text's HMAC-SHA-256, so that it can be compared under the same key and nowhere else."""
+
+    value: Expression
+    key: bytes = field(repr=False)
+
+
 Expression = (
     Column
     | Bound
@@ -160,6 +170,7 @@ Expression = (
     | RowNumber
     | Withheld
     | RowFilter
+    | KeyedHash
 )
 
 

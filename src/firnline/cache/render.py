@@ -6,6 +6,7 @@ catalog, every value is a parameter.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from firnline.cache.naming import quote_identifier, table_reference
@@ -19,6 +20,7 @@ from firnline.cache.query import (
     Exists,
     Expression,
     InSelect,
+    KeyedHash,
     Order,
     RowFilter,
     RowNumber,
@@ -37,6 +39,7 @@ _INFIX = {
     "gte": ">=",
     "same": "IS NOT DISTINCT FROM",
 }
+_HASH_BLOCK = 64  # bytes that SHA-256 takes at once
 _FUNCTION = {
     "contains": "contains",
     "starts_with": "starts_with",
@@ -136,10 +139,21 @@ class _Renderer:
                 return f"row_number() OVER (PARTITION BY {partitioned}{ordered})"
             case RowFilter(condition):
                 return self.expression(condition)
+            case KeyedHash(value, key):
+                return self._keyed_hash(value, key)
             case Withheld(what):
                 return f"/* {what} */ TRUE"
             case Call():
                 return self._call(expression)
+
+    def _keyed_hash(self, value: Expression, key: bytes) -> str:
+        """Render HMAC-SHA-256, which DuckDB has no function for, from two rounds of SHA-256."""
+        block = (key if len(key) <= _HASH_BLOCK else sha256(key).digest()).ljust(_HASH_BLOCK, b"\0")
+        self.values.append(bytes(each ^ 0x5C for each in block))
+        self.values.append(bytes(each ^ 0x36 for each in block))
+        text = self.expression(value)
+        inner = f"sha256(CAST(? AS BLOB) || encode({text}))"
+        return f"sha256(CAST(? AS BLOB) || unhex({inner}))"
 
     def _case(
         self, branches: tuple[tuple[Expression, Expression], ...], otherwise: Expression | None
@@ -199,6 +213,12 @@ class _Renderer:
                 return f"CAST(to_json({arguments[0]}) AS VARCHAR)"
             case "iso_timestamp":
                 return f"strftime({arguments[0]}, '%Y-%m-%dT%H:%M:%S.%gZ')"
+            case "last_four":
+                # The argument stands once, for the values bound in it do.
+                shown = "'****' || right(v, least(4, length(v) // 2))"
+                return f"list_transform([{arguments[0]}], lambda v: {shown})[1]"
+            case "redact":
+                return f"regexp_replace({arguments[0]}, {arguments[1]}, '***', 'g')"
             case "text":
                 return f"CAST({arguments[0]} AS VARCHAR)"
             case _:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from firnline.graph.binding import ruling_reads
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.resident import objects_of
 
@@ -101,7 +102,7 @@ def _depended_on(context: GraphContext) -> set[tuple[str, str]]:
     for connection, name in context.objects_read:
         rule = context.decisions.object(connection, name).rows
         found |= {(connection, other) for other in objects_of(rule)}
-    return found
+    return found | set(ruling_reads(context.graph, context.decisions, context.objects_read))
 
 
 def question_key(variables: Mapping[str, Any] | None) -> bytes | None:

@@ -345,7 +345,7 @@ class Planner:
         name = name or selected.name
         scalar = scan.object.fields[name].scalar
         try:
-            value = scan.field(name)
+            value = scan.shown(name)
         except MaskedFieldError as masked:
             self.context.note(masked.note)
             return Leaf(selected.key)

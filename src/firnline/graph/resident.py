@@ -43,11 +43,12 @@ from firnline.cache.resident import (
     in_order,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, bound
-from firnline.catalog.mapping import path_steps, source_paths
+from firnline.catalog.mapping import find_path, path_steps, source_paths
 from firnline.catalog.model import ScalarName
+from firnline.graph.binding import ruling_on
 from firnline.graph.filter import operated
 from firnline.graph.levels import SortSpec
-from firnline.graph.moments import is_timeless, is_timeless_field
+from firnline.graph.moments import bounds_of, is_timeless
 from firnline.graph.request import GraphContext
 from firnline.graph.resident_tables import ResidentTables, Table
 from firnline.graph.scan import Aliases, Scan
@@ -56,6 +57,7 @@ from firnline.graph.statements import answered
 
 Fetch = Callable[[str, Sequence[Any]], Any]
 Versions = Mapping[tuple[str, str], int]
+_FEW = 8  # an eighth of the rows are few
 _SMALL = 2_000  # rows: more are worked on in a thread, not on the event loop
 
 
@@ -108,7 +110,9 @@ class View:
         self._context = reader.context
         self._object = found
         self._signatures: dict[str, Any] = {}
-        if not is_timeless(found.where):
+        self._ruling = ruling_on(found, self._context.decisions)
+        is_lasting = is_timeless(found.where) and self._ruling.is_timeless
+        if not is_lasting or self._ruling.denied:
             raise UnfitError
         # Other objects that decide which records are members: the answer depends on them, too.
         paths = (path_steps(found.source, path) for path in found.where)
@@ -123,24 +127,29 @@ class View:
         )
         self.table = reader.tables.table(slot, self._build)
 
+    def scalar(self, name: str) -> ScalarName:
+        """Return a field's type."""
+        return self._object.fields[name].scalar
+
     @cached_property
     def sight(self) -> Hashable:
         """Return what decides which rows the principal sees, None when that is all of them."""
         access = self._context.decisions.object(self._object.connection, self._object.source.name)
-        rule = access.rows
-        if isinstance(rule, Everything) and not self._object.where:
+        rule, ruling = access.rows, self._ruling
+        if isinstance(rule, Everything) and not self._object.where and not ruling.rows:
             return None
         depends = frozenset(
             (name, self._reader.versions.get((self._object.connection, name)))
             for name in objects_of(rule)
         )
+        ruled = frozenset((each, self._reader.versions.get(each)) for each in ruling.reads)
         if not self._object.where:
-            return (rule, depends)
+            return (rule, depends, ruling.facts, ruled)
         # Members are told by other fields, which not everybody under the same rule may read, or
         # by other records, which not everybody sees.
         decisions = self._context.decisions
         rights = decisions.fingerprint if self._deciding else decisions.fields_fingerprint
-        return (rule, depends, self._connection_versions, rights)
+        return (rule, depends, ruling.facts, ruled, self._connection_versions, rights)
 
     @cached_property
     def visible(self) -> Mask | None:
@@ -196,6 +205,24 @@ class View:
             self._begin()
             ranks = self._ranks(sort)
             found = self.table.orders.put(slot, in_order(ranks, self.table.count))
+        return found
+
+    def few(self, sort: SortSpec) -> Positions | None:
+        """Return the rows that the principal sees, in an order; None where they are not few.
+
+        Whoever sees little would otherwise look through everybody's rows for them.
+        """
+        visible = self.visible
+        if visible is None or np.count_nonzero(visible) * _FEW > self.table.count:
+            return None
+        slot = (sort, self.sight, *(self.signature(name) for name, _ in sort))
+        found = self.table.few.get(slot)
+        if found is None:
+            if self.table.count > _SMALL:
+                self._reader.require_thread()
+            rows = np.flatnonzero(visible).astype(np.int32)
+            ranks = [each[rows] for each in self._ranks(sort)]
+            found = self.table.few.put(slot, rows[in_order(ranks, len(rows))])
         return found
 
     def index(self, name: str, form: str, sort: SortSpec) -> LinkIndex:
@@ -320,15 +347,22 @@ class View:
 
     def _signed(self, name: str) -> Any:
         declared = self._object.fields[name]
-        if not is_timeless_field(declared):
+        times = bounds_of(declared, self._source_scalar, self._context.now)
+        if times is None:
             raise UnfitError
+        if times:
+            self._context.is_timeless = False
         steps = [path_steps(self._object.source, path) for path in source_paths(declared.mapping)]
         if all(len(each) == 1 for each in steps):
-            return ()
+            return times
         joined = list(self._joined(steps))
         if all(isinstance(access.rows, Everything) and access.readable for access in joined):
-            return self._connection_versions  # the same for everybody
-        return (self._context.decisions.fingerprint, self._connection_versions)
+            return (*times, *self._connection_versions)  # the same for everybody
+        return (self._context.decisions.fingerprint, *times, *self._connection_versions)
+
+    def _source_scalar(self, path: str) -> ScalarName:
+        catalog = self._context.graph.catalogs[self._object.connection]
+        return find_path(catalog, self._object.source.name, path).type
 
     @cached_property
     def _connection_versions(self) -> tuple[int, ...]:
@@ -390,7 +424,7 @@ def _formed(scan: Scan, name: str, form: str) -> Any:
     scalar = scan.object.fields[name].scalar
     match form:
         case "answer":
-            return answered(scan.field(name), scalar)
+            return answered(scan.shown(name), scalar)
         case "link":
             return scan.key(name)
         case "text":
@@ -437,5 +471,6 @@ def _with(context: GraphContext, sources: Mapping[str, SourceAccess]) -> GraphCo
         catalogs=decisions.catalogs,
         columns=decisions.columns,
         stored=decisions.stored,
+        is_ruled=False,
     )
     return replace(context, decisions=freed, notes={}, objects_read=set())

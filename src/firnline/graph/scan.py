@@ -8,8 +8,10 @@ and every row of the relation satisfies the principal's row filter.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
+from firnline.access.decisions import Unrestricted
 from firnline.access.model import ObjectAccess
 from firnline.cache.query import (
     FALSE,
@@ -19,16 +21,20 @@ from firnline.cache.query import (
     Column,
     Expression,
     Join,
+    RowFilter,
     Select,
     Table,
     all_of,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, coerced
-from firnline.catalog.mapping import conditions, mapped, path_steps, source_paths
+from firnline.catalog.mapping import PathResolver, conditions, mapped, path_steps, source_paths
 from firnline.catalog.model import FieldInfo, ObjectInfo
 from firnline.errors import FirnlineError
+from firnline.graph.binding import ruling_on
+from firnline.graph.masks import mask_reason, masked
 from firnline.graph.moments import is_timeless, is_timeless_field
 from firnline.graph.request import AccessNote, GraphContext
+from firnline.graph.row_rules import RowRules
 from firnline.graph.shape import GraphField, GraphObject
 from firnline.spec.model import FromField
 
@@ -128,6 +134,7 @@ class Scan:
         self._aliases = aliases
         self._base = _Permitted(context, found.connection, found.source, aliases.next())
         self._joined: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
+        self._joined_free: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
         self._fields: dict[str, Expression] = {}
 
         self.denied = self._denial()
@@ -156,9 +163,12 @@ class Scan:
         too_old = self.context.decisions.too_old.get(type_name)
         if too_old is not None:
             return AccessNote(type_name, "denied", too_old, self.object.connection)
+        ruling = ruling_on(self.object, self.context.decisions)
+        if ruling.denied:
+            return AccessNote(type_name, "denied", ruling.denied, "policy")
         key = self.object.fields[self.object.key]
         try:
-            self._fields[key.name] = self._read(key)
+            self._fields[key.name] = self._whole(key)
         except MaskedFieldError as masked:
             # Without its key a record can be neither told apart nor paged over.
             reason = f"needs {masked.note.coordinate}: {masked.note.reason}"
@@ -173,8 +183,33 @@ class Scan:
         if self.denied is not None:
             return Bound(None, COLUMN_TYPES[self.object.fields[name].scalar])
         if name not in self._fields:
-            self._fields[name] = self._read(self.object.fields[name])
+            self._fields[name] = self._whole(self.object.fields[name])
         return self._fields[name]
+
+    def shown(self, name: str) -> Expression:
+        """Return a field as it is shown: masked, and noted, where the builder's policy says so.
+
+        Only for selecting it; raises MaskedFieldError where the source withholds it.
+        """
+        field, policy = self.object.fields[name], self.object.policy
+        if name not in policy.mask or self.denied is not None:
+            return self.field(name)
+        value, mask = self._read(field), policy.mask[name]
+        self.context.note(self._mask_note(field))
+        needs_key = mask == "hash" and self.context.mask_key is not None
+        key = self.context.mask_key() if needs_key and self.context.mask_key else None
+        return masked(value, field.scalar, mask, key)
+
+    def _mask_note(self, field: GraphField) -> AccessNote:
+        reason = mask_reason(self.object.policy.mask[field.name], field.scalar)
+        return AccessNote(f"{self.object.type_name}.{field.name}", "masked", reason, "policy")
+
+    def _whole(self, field: GraphField) -> Expression:
+        """Return a field's own value; raises MaskedFieldError where there is only a mask to see."""
+        if field.name in self.object.policy.mask:
+            note = self._mask_note(field)
+            raise MaskedFieldError(note.coordinate, note.reason, note.source)
+        return self._read(field)
 
     def tie(self) -> Expression | None:
         """Return what tells records of equal keys apart, None where keys are the source's own.
@@ -200,8 +235,6 @@ class Scan:
 
     def _read(self, field: GraphField) -> Expression:
         coordinate = f"{self.object.type_name}.{field.name}"
-        if field.name in self.object.policy.hide:
-            raise MaskedFieldError(coordinate, "hidden by the builder's policy", "policy")
         if not is_timeless_field(field):
             self.context.is_timeless = False
         try:
@@ -217,32 +250,40 @@ class Scan:
             permitted = self._join(permitted, tuple(references[: depth + 1]))
         return _readable(permitted, last), permitted.source.by_name[last]
 
-    def _join(self, owner: _Permitted, steps: tuple[str, ...]) -> _Permitted:
-        if steps not in self._joined:
+    @property
+    def ruling(self) -> PathResolver:
+        """Resolve source paths for the builder's conditions, whatever the person may read."""
+        return _Ruling(self)
+
+    def _join(
+        self, owner: _Permitted, steps: tuple[str, ...], *, is_free: bool = False
+    ) -> _Permitted:
+        known = self._joined_free if is_free else self._joined
+        if steps not in known:
             reference = owner.source.by_name[steps[-1]]
-            own = _readable(owner, reference.name)
+            own = owner.column(steps[-1]) if is_free else _readable(owner, reference.name)
+            context = _unrestricted(self.context) if is_free else self.context
             catalog = self.context.graph.catalogs[owner.connection]
             targets = reference.reference.targets if reference.reference else ()
             target = next(catalog.by_name[name] for name in targets if name in catalog.by_name)
-            joined = _Permitted(self.context, owner.connection, target, self._aliases.next())
+            joined = _Permitted(context, owner.connection, target, self._aliases.next())
             if not joined.access.readable:
                 raise _HiddenColumn(owner.connection, joined.access.reason)
             on = Call("eq", (own, joined.column(target.key)))
-            self._joined[steps] = (joined, on)
-        return self._joined[steps][0]
+            known[steps] = (joined, on)
+        return known[steps][0]
 
     def select(
         self, columns: tuple[tuple[str, Expression], ...], where: list[Expression]
     ) -> Select:
         """Return a query over the permitted rows; more parts are added by `Select.but`."""
-        condition = all_of([self._belongs(), *where])
+        condition = all_of([self._belongs(), self._ruled(), *where])
+        every = (*self._joined.values(), *self._joined_free.values())
         return Select(
             columns=columns,
             source=self._base.relation(),
             alias=self._base.alias,
-            joins=tuple(
-                Join(joined.relation(), joined.alias, on) for joined, on in self._joined.values()
-            ),
+            joins=tuple(Join(joined.relation(), joined.alias, on) for joined, on in every),
             where=None if condition == TRUE else condition,
         )
 
@@ -260,6 +301,41 @@ class Scan:
                 AccessNote(self.object.type_name, "denied", hidden.reason, hidden.connection)
             )
             return FALSE
+
+    def _ruled(self) -> Expression:
+        """Return the condition under which the builder's policy shows a record to the person."""
+        ruling = ruling_on(self.object, self.context.decisions)
+        if self.denied is not None or not ruling.rows:
+            return TRUE
+        if not ruling.is_timeless:
+            self.context.is_timeless = False
+        free = _unrestricted(self.context)
+        objects = self.context.graph.objects
+        rules = RowRules(lambda name: Scan(free, objects[name], self._aliases), self.context.now)
+        condition = rules.condition(self, ruling.rows)
+        return condition if condition in (TRUE, FALSE) else RowFilter(condition)
+
+
+class _Ruling:
+    """Source paths of a scan as conditions of the builder read them (`PathResolver`)."""
+
+    def __init__(self, scan: Scan) -> None:
+        self._scan = scan
+
+    def raw(self, path: str) -> tuple[Expression, FieldInfo]:
+        """Return the value at a path, joined records unfiltered."""
+        permitted = self._scan._base
+        *references, last = path_steps(permitted.source, path)
+        for depth in range(len(references)):
+            steps = tuple(references[: depth + 1])
+            permitted = self._scan._join(permitted, steps, is_free=True)
+        return permitted.column(last), permitted.source.by_name[last]
+
+
+def _unrestricted(context: GraphContext) -> GraphContext:
+    """Return the context of what decides about records; it notes nothing in the person's own."""
+    decisions = Unrestricted.of(context.decisions)
+    return replace(context, decisions=decisions, notes={}, objects_read=set(), scans=None)
 
 
 class _HiddenColumn(Exception):

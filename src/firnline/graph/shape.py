@@ -20,6 +20,7 @@ from firnline.graph.compounds import GraphCompound, provider_compounds
 from firnline.graph.names import field_name, graphql_name, names_beside, object_names
 from firnline.graph.permission_age import AgeLimit, age_limits
 from firnline.graph.provenance import label_and_help, provenance, sentences
+from firnline.graph.reduction import without_hidden
 from firnline.graph.ways import GraphFork, GraphRelation, provider_ways
 from firnline.spec.effective import (
     EffectiveMapping,
@@ -86,6 +87,20 @@ class GraphObject:
     description: str = ""
     forks: Mapping[str, GraphFork] = field(default_factory=dict)
     compounds: Mapping[str, GraphCompound] = field(default_factory=dict)
+    hidden_fields: Mapping[str, GraphField] = field(default_factory=dict)
+    hidden_relations: Mapping[str, GraphRelation] = field(default_factory=dict)
+
+    @property
+    def ruling_fields(self) -> Mapping[str, GraphField]:
+        """Return all fields that the policy's conditions may read, those it hides among them."""
+        return {**self.fields, **self.hidden_fields} if self.hidden_fields else self.fields
+
+    @property
+    def ruling_relations(self) -> Mapping[str, GraphRelation]:
+        """Return all relations that the policy's conditions may follow."""
+        if not self.hidden_relations:
+            return self.relations
+        return {**self.relations, **self.hidden_relations}
 
     @property
     def several_name(self) -> str:
@@ -139,6 +154,7 @@ class TenantGraph:
             digest.update(f"{name}:{catalog.fingerprint}".encode())
         for type_name, found in sorted(self.objects.items()):
             digest.update(f"{type_name}:{found.where!r}:{found.fields!r}".encode())
+            digest.update(f"{found.policy!r}:{found.hidden_fields!r}".encode())
         return digest.hexdigest()[:16]
 
 
@@ -157,6 +173,7 @@ def build_graph(project: Project, tenant: str, catalogs: Mapping[str, Catalog]) 
         *_provider_face(project, tenant, catalogs),
     ):
         objects.setdefault(found.type_name, found)
+    objects = without_hidden(objects)
     columns = {
         name: {each.name: column_names(f.name for f in each.fields) for each in catalog.objects}
         for name, catalog in catalogs.items()
@@ -246,6 +263,7 @@ def _provider_face(
         for name, source in exposed.items():
             fields = {field_name(each.name): _provider_field(each) for each in source.fields}
             own = ways[name]
+            policy = _in_graph_names(policy_for(policies, name) or ObjectPolicy(), source)
             names_taken = {*fields, *own.relations, *own.forks}
             compounds = provider_compounds(source, types[name], names=names_taken, types=taken)
             yield GraphObject(
@@ -259,7 +277,7 @@ def _provider_face(
                 key=field_name(source.key),
                 fields=fields,
                 relations=own.relations,
-                policy=policy_for(policies, name) or ObjectPolicy(),
+                policy=policy,
                 description=source.description or source.label,
                 forks=own.forks,
                 compounds={each.name: each for each in compounds},
@@ -274,6 +292,16 @@ def _provider_field(source: FieldInfo) -> GraphField:
         description=label_and_help(source),
         choices=source.values,
     )
+
+
+def _in_graph_names(policy: ObjectPolicy, source: ObjectInfo) -> ObjectPolicy:
+    """Return a policy that names fields as the graph does, not as the provider."""
+    if not policy.hide and not policy.mask:
+        return policy
+    names = {each.name: field_name(each.name) for each in source.fields}
+    hide = tuple(names.get(each, each) for each in policy.hide)
+    mask = {names.get(each, each): kind for each, kind in policy.mask.items()}
+    return policy.model_copy(update={"hide": hide, "mask": mask})
 
 
 def _relation_text(relation: RelationSpec, local: str, remote: str) -> str:

@@ -19,6 +19,7 @@ from firnline.access.reach import UNLIMITED, Reach, reach_of
 from firnline.cache.permission_rows import CachedPermissionRows
 from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
+from firnline.graph.binding import rulings
 from firnline.graph.permission_age import Ages, Stamps, ages_of
 from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph
@@ -184,6 +185,7 @@ class TenantGraphs:
             stored=stored,
             too_old=ages.too_old,
             valid_until=ages.valid_until,
+            rulings=rulings(graph, principal, stored=stored, now=now),
             reach=self.reach(principal),
         )
 

@@ -7,7 +7,7 @@ is null there, and never an error that tells it exists.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
@@ -18,11 +18,12 @@ from graphql import GraphQLResolveInfo, GraphQLSchema
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.graph.federation import federated_sdl
+from firnline.graph.reduction import reduced
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
 from firnline.graph.search import SearchIndex
-from firnline.graph.shape import GraphCompound, GraphFork, GraphObject, GraphRelation, TenantGraph
+from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.graph.sharing import FIELDS_MAX, Budget, weight_of
 
 _OBJECTS_MAX = 20_000  # of all parts kept; their fields are the whole graph's own
@@ -51,17 +52,7 @@ def visible_graph(
         for name, found in graph.objects.items()
         if (fields := _readable(found, context)) is not None
     }
-    objects = {
-        name: replace(
-            graph.objects[name],
-            fields={each: graph.objects[name].fields[each] for each in fields},
-            relations=dict(_relations(graph.objects[name], readable)),
-            forks=dict(_forks(graph.objects[name], readable)),
-            compounds=dict(_compounds(graph.objects[name], fields)),
-        )
-        for name, fields in readable.items()
-    }
-    return replace(graph, objects=objects)
+    return replace(graph, objects=reduced(graph.objects, readable))
 
 
 def _everything(graph: TenantGraph) -> dict[str, dict[str, frozenset[str]]]:
@@ -84,40 +75,10 @@ def _readable(found: GraphObject, context: GraphContext) -> list[str] | None:
 
 def _is_readable(scan: Scan, name: str) -> bool:
     try:
-        scan.field(name)
+        scan.shown(name)
     except MaskedFieldError:
         return False
     return True
-
-
-def _relations(
-    found: GraphObject, readable: dict[str, list[str]]
-) -> Iterator[tuple[str, GraphRelation]]:
-    for name, relation in found.relations.items():
-        if _is_open(found, relation, readable):
-            yield name, relation
-
-
-def _forks(found: GraphObject, readable: dict[str, list[str]]) -> Iterator[tuple[str, GraphFork]]:
-    """Yield the forks that lead to something readable; one way is enough to keep the union."""
-    for name, fork in found.forks.items():
-        ways = tuple(way for way in fork.ways if _is_open(found, way, readable))
-        if ways:
-            yield name, replace(fork, ways=ways)
-
-
-def _compounds(
-    found: GraphObject, readable: Collection[str]
-) -> Iterator[tuple[str, GraphCompound]]:
-    for name, compound in found.compounds.items():
-        parts = {part: own for part, own in compound.parts.items() if own in readable}
-        if parts:
-            yield name, replace(compound, parts=parts)
-
-
-def _is_open(found: GraphObject, relation: GraphRelation, readable: dict[str, list[str]]) -> bool:
-    here, there = readable[found.type_name], readable.get(relation.target, ())
-    return relation.local in here and relation.remote in there
 
 
 def _nothing(_info: GraphQLResolveInfo[GraphContext]) -> Awaitable[Completed]:

@@ -37,6 +37,8 @@ def shown(value: Any) -> Any:
         return {"count": len(value), "first": [shown(each) for each in value[:_SHOWN_MAX]]}
     if isinstance(value, str) and len(value) > _LENGTH_MAX:
         return f"{value[:_LENGTH_MAX]}..."
+    if isinstance(value, bytes):  # the key of a mask, and nothing else
+        return "(secret)"
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 

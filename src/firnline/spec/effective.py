@@ -24,6 +24,7 @@ from firnline.spec.model import (
     TenantMapping,
     TenantSpec,
 )
+from firnline.spec.policy import joined, narrower, strongest
 
 ANY = "*"
 _NOTHING = ObjectPolicy(mode="deny")
@@ -48,7 +49,8 @@ class EffectiveMapping(BaseModel):
 def narrowed(outer: ObjectPolicy, inner: ObjectPolicy | None) -> ObjectPolicy:
     """Return what both policies allow: mirrored only if both mirror, hidden if either hides.
 
-    Of two limits of age the shorter one holds.
+    Records meet the conditions of both, masks show no more than either's, limits of who may ask
+    hold together. Of two limits of age the shorter one holds.
     """
     if inner is None:
         return outer
@@ -57,6 +59,9 @@ def narrowed(outer: ObjectPolicy, inner: ObjectPolicy | None) -> ObjectPolicy:
     return ObjectPolicy(
         mode="mirror",
         hide=tuple(dict.fromkeys((*outer.hide, *inner.hide))),
+        rows=joined(outer.rows, inner.rows),
+        mask=strongest(outer.mask, inner.mask),
+        only_for=narrower(outer.only_for, inner.only_for),
         max_age=shorter(outer.max_age, inner.max_age),
     )
 

@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema
 
 from firnline.spec.agents import AgentName, AgentSpec, PeopleLinks
 from firnline.spec.closed import Closed
+from firnline.spec.policy import Mask, OnlyFor, PolicyTest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,62}$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
@@ -236,7 +237,16 @@ class ObjectPolicy(Closed):
     """`mirror`: what the source shows the person, minus `hide`; `deny`: nothing."""
 
     hide: tuple[str, ...] = ()
-    """Fields that nobody sees, whatever the source allows."""
+    """Fields that nobody sees, whatever the source allows: as if they did not exist."""
+
+    rows: Mapping[str, Any] = Field(default_factory=dict)
+    """Only records that meet these conditions: field -> {operator: value or {principal: fact}}."""
+
+    mask: Mapping[str, Mask] = Field(default_factory=dict)
+    """Fields shown in part: null, hash, last4, year or {redact: pattern}."""
+
+    only_for: OnlyFor | None = None
+    """Which agents and purposes may ask; everybody when absent."""
 
     max_age: Duration | None = None
     """How old the permission records behind `mirror` may be: `15m`, `24h`, `7d`; then nothing."""
@@ -250,6 +260,9 @@ class AccessSpec(Closed):
 
     providers: Mapping[str, Mapping[str, ObjectPolicy]] = Field(default_factory=dict)
     """Provider -> the provider's own objects, by name; "*" stands for those not named."""
+
+    tests: tuple[PolicyTest, ...] = ()
+    """What the policy must do, checked without data."""
 
     max_age: Duration | None = None
     """Stands for the `max_age` of every policy that states none; no limit when absent."""

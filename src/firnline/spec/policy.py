@@ -31,6 +31,17 @@ class Redact(Closed):
 Mask = Literal["hash", "last4", "year"] | Redact | None
 
 
+_MASKED_TEXT = frozenset({"id", "string", "enum"})
+_MASKED_TIME = frozenset({"date", "timestamp"})
+
+
+def fits_mask(mask: Mask, type_name: str) -> bool:
+    """Say whether a field of a type can be shown under a mask and keep its type."""
+    if mask is None:
+        return True
+    return type_name in (_MASKED_TIME if mask == "year" else _MASKED_TEXT)
+
+
 class OnlyFor(Closed):
     """Who may ask for an object at all. Every other token finds nothing of it."""
 
