@@ -12,6 +12,7 @@ import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
 
 from firnline.graph.compiled import Root
+from firnline.graph.cost import VALUES_MAX, CostError, cost_of_list, cost_of_record
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.explain import Explanation
 from firnline.graph.federation import ENTITIES, entities
@@ -51,6 +52,7 @@ class Execution:
         self.context: GraphContext | None = None
         self.statements: list[tuple[str, int]] = []
         self.roots: dict[str, Root | None] = {}
+        self._cost = 0
         self.asked: GraphQLResolveInfo[Any] | None = None
 
     async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
@@ -137,9 +139,21 @@ class Execution:
         found = self.context.graph.objects[type_name]
         match way:
             case "list":
-                value = loader.connection(planner.connection(found, selected))
+                listed = planner.connection(found, selected)
+                self._spend(cost_of_list(listed))
+                value = loader.connection(listed)
             case "one":
-                value = loader.record(planner.record(found, selected))
+                record = planner.record(found, selected)
+                self._spend(cost_of_record(record.selection))
+                value = loader.record(record)
             case _:
-                return loader.records(*planner.records(found, selected)), None
+                several, keys = planner.records(found, selected)
+                self._spend(len(keys) * cost_of_record(several.selection))
+                return loader.records(several, keys), None
         return value, loader.answered
+
+    def _spend(self, values: int) -> None:
+        """Count what a root field may give; raises CostError when it is too much in all."""
+        self._cost += values
+        if self._cost > VALUES_MAX:
+            raise CostError(self._cost, VALUES_MAX)
