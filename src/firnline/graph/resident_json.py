@@ -197,16 +197,20 @@ class ResidentAnswers:
     ) -> tuple[Positions, list[Operand]]:
         """Return the rows to look through, in order, and what is left to compare.
 
-        Rows of one value lie together in an index: an equality looks at nothing else.
+        Rows of one value lie together in an index: an equality looks at nothing else, unless there
+        are fewer rows that the principal sees at all.
         """
         order = level.order if level is not None else ()
+        few = view.few(order) if level is not None else None
         for operand in filters:
             if operand.operator == "eq":
                 rest = [each for each in filters if each is not operand]
                 code = view.comparison(operand.field, "eq", operand.of(self._values))
                 index = view.index(operand.field, "raw", order)
-                return index.group(code.low if code.high > code.low else NULL), rest
-        return view.order(order), list(filters)
+                group = index.group(code.low if code.high > code.low else NULL)
+                if few is None or len(group) <= len(few):
+                    return group, rest
+        return view.order(order) if few is None else few, list(filters)
 
     def _matches(
         self, view: View, filters: Sequence[Operand], criteria: Sequence[Criterion] = ()

@@ -74,6 +74,7 @@ class Table:
     indexes: Store[LinkIndex] = field(default_factory=lambda: Store(32))
     orders: Store[Positions] = field(default_factory=lambda: Store(32))
     visible: Store[Mask] = field(default_factory=lambda: Store(256))
+    few: Store[Positions] = field(default_factory=lambda: Store(256))
     crossings: Store[Codes] = field(default_factory=lambda: Store(32))
     related: Store[Coded | Mask] = field(default_factory=lambda: Store(64))
     texts: Store[dict[int, bytes]] = field(default_factory=lambda: Store(64))
@@ -84,7 +85,7 @@ class Table:
     def nbytes(self) -> int:
         """Return the memory held."""
         stores: tuple[Store[Any], ...] = (self.columns, self.codes, self.indexes, self.orders)
-        stores += (self.visible, self.crossings, self.related)
+        stores += (self.visible, self.few, self.crossings, self.related)
         held = [self.keys, *(each for store in stores for each in store.values())]
         return sum(int(each.nbytes) for each in held) + self.texts_bytes
 
