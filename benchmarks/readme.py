@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from benchmarks.access import summary as access
 from benchmarks.read import summary as read
 from benchmarks.schema import summary as schema
 
@@ -49,7 +50,12 @@ def demo(result: dict[str, Any]) -> str:
     )
 
 
-SECTIONS = {"demo": demo, "read": read.section, "schema": schema.section}
+SECTIONS = {
+    "demo": demo,
+    "read": read.section,
+    "schema": schema.section,
+    "access": access.section,
+}
 
 
 def filled(text: str) -> str:

@@ -1,0 +1,1 @@
+"""What access costs: a sales rep beside an administrator in a tenant of a million records."""
