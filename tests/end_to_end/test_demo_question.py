@@ -47,6 +47,23 @@ async def test_demo_question_equals_brute_force_for_every_person(
     assert answer.data["deals"]["nodes"] == by_hand(tenant, seen)
 
 
+@pytest.mark.parametrize(("tenant", "email"), EVERYONE)
+@pytest.mark.asyncio(loop_scope="session")
+async def test_demo_question_asked_again_is_answered_from_memory(
+    synced: Synced, tenant: str, email: str
+) -> None:
+    """The first answer is DuckDB's, while columns are loaded; later ones send no statement."""
+    principal = Principal(tenant=tenant, email=email)
+    variables = {"quarterEnd": QUARTER_END.isoformat()}
+    first = await synced.app.ask(principal, QUESTION, variables=variables)
+    await synced.app.responder.loading.idle()
+    again = await synced.app.ask(principal, QUESTION, variables=variables)
+
+    assert (again.data, again.errors) == (first.data, first.errors)
+    if not first.errors:
+        assert not again.statements
+
+
 @pytest.mark.asyncio(loop_scope="session")
 async def test_demo_question_has_something_to_tell_apart(synced: Synced) -> None:
     """Guards the test above: answers exist and differ between the rep and her manager."""

@@ -179,7 +179,7 @@ def test_namespaces_entities_and_keys_are_explained_too(world: World) -> None:
 
 
 def test_long_lists_of_keys_are_counted_not_listed(world: World) -> None:
-    told = explained(world, "{ accounts(first: 20) { nodes { id deals { aggregate { count sum "
+    told = explained(world, "{ accounts(first: 20) { nodes { id deals { aggregate { count avg "
                             "{ amount } } } } } }")  # fmt: skip
 
     (statement,) = levels(told["fields"][0])[1]["statements"]

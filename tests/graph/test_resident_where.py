@@ -223,6 +223,61 @@ def test_condition_is_loaded_behind_the_first_answer(memory: World) -> None:
     assert counts == [1, 0, 0]
 
 
+def test_field_that_goes_by_todays_date_is_that_of_the_day_it_is_asked_on(
+    connectors: None, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT, project)
+    spec = project / "firnline.yaml"
+    text = spec.read_text("utf-8")
+    plain = "{when: {tier: {eq: A}, rating: {gte: 3}}}"
+    assert text.count(plain) == 1
+    spec.write_text(text.replace(plain, "{when: {founded: {lt: today-20y}}}"), "utf-8")
+    memory = World.open(tmp_path / "home", project)
+    memory.resident = ResidentTables(1 << 26)
+    memory.renew()
+    memory.fill(seeded())
+    counts = []
+    for days in (0, 0, 1500, 3000, 0):
+        memory.clock = FixedClock(NOW + timedelta(days=days))
+        with_kept_answers(memory)  # and what is kept answers no other day's question
+        query = "{ accounts(where: {isKey: {eq: true}}) { totalCount nodes { isKey name } } }"
+        for _ in range(3):
+            answer = memory.answer(query)
+            assert not answer.statements
+            assert not answer.is_kept
+            assert answer.data == plainly(memory, query, "all@x.test", {})[0]
+        counts.append(answer.data["accounts"]["totalCount"])
+    memory.close()
+    assert counts[0] == counts[1] == counts[4] < counts[2] < counts[3]
+
+
+AGGREGATE = """query ($most: Int) { accounts(where: {rating: {lt: $most}}, first: 3) {
+  aggregate { count max { name createdAt foundedOn rating } min { name revenue } sum { revenue } }
+  nodes { id deals(where: {quantity: {lt: $most}}) {
+    aggregate { __typename count sum { amount big quantity } max { updatedAt probability amount }
+      least: min { __typename closesOn title } } } } } }"""
+
+
+def test_counts_sums_and_extremes_are_worked_out_in_memory_for_everybody(memory: World) -> None:
+    alone = [
+        email
+        for email in sorted(PEOPLE)
+        for most in (3, 0, 6, -9)
+        if same_as_duckdb(memory, AGGREGATE, email, {"most": most})
+    ]
+    assert alone.count("all@x.test") == 4
+
+
+def test_sum_that_only_duckdb_can_hold_is_left_to_it(memory: World) -> None:
+    rows = seeded()
+    huge = [dict(row, big=2**63 - 1) for row in rows["crm", "deals"]]
+    memory.write({("crm", "deals"): huge})
+    text = "{ deals { aggregate { sum { big } } } }"
+    assert not same_as_duckdb(memory, text)
+    assert same_as_duckdb(memory, "{ deals { aggregate { sum { amount } } } }")
+
+
 @pytest.mark.parametrize("where", ["{stage: {neq: trash}}", "{account_id.region: {neq: West}}"])
 def test_members_are_not_told_to_who_may_not_know_what_makes_them_members(
     connectors: None, tmp_path: Path, where: str

@@ -157,13 +157,14 @@ class Comparison:
 class Picked:
     """Rows of several groups: group `n` holds the next `counts[n]` of `rows`.
 
-    `totals` are the counts before the limit.
+    `totals` are the counts before the limit, `whole` are the groups before it, where asked for.
     """
 
     rows: Positions
     owners: Positions
     counts: Positions
     totals: Positions
+    whole: Picked | None = None
 
 
 @dataclass(frozen=True, slots=True)

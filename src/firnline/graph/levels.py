@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import orjson
 
 from firnline.access.principal import Principal
-from firnline.cache.query import Call
 from firnline.graph.criteria import Criterion, Operand, Values, operands_of, with_values
 from firnline.graph.narrowing import Narrowing
 from firnline.graph.plan import (
@@ -27,12 +26,12 @@ from firnline.graph.plan import (
     page_binding,
 )
 from firnline.graph.shape import GraphObject
-from firnline.graph.statements import PARENT, Columns, Outline
+from firnline.graph.statements import PARENT, AggregateStatement, Columns, Outline
+from firnline.graph.totals import AggregateShape, is_summed_up
 
 Origin = tuple[str, str]  # (field, form)
 SortSpec = tuple[tuple[str, str], ...]  # (field, direction)
-_COUNT = Call("count", ())
-_KINDS = frozenset({"nodes", "edges", "pageInfo", "totalCount", "__typename"})
+_KINDS = frozenset({"nodes", "edges", "pageInfo", "totalCount", "aggregate", "__typename"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,7 @@ class LevelPart:
     names: tuple[tuple[str, str], ...] = ()  # response key, field
     nodes: tuple[tuple[str, Record], ...] = ()  # of edges, by response key
     type_name: str = ""
+    aggregate: AggregateShape | None = None
 
     @property
     def records(self) -> list[Record]:
@@ -128,6 +128,11 @@ class Level:
         """Say whether more than a count is asked for."""
         return any(part.kind in ("nodes", "edges", "pageInfo") for part in self.parts)
 
+    @property
+    def aggregates(self) -> list[AggregateShape]:
+        """Return what is asked of all records, whatever the page shows."""
+        return [part.aggregate for part in self.parts if part.aggregate is not None]
+
     def binding(self, principal: Principal, values: Values | None) -> bytes:
         """Return what cursors of this list belong to."""
         assert self.narrowing is not None and self.object is not None
@@ -152,7 +157,7 @@ def level_of(plan: ListPlan) -> Level | None:
         return Level(None, parts)
     if plan.page is not None and not _is_plain(plan.page.outline, plan.page.columns):
         return None
-    if plan.totals is not None and not _counts_only(plan.totals.outline, plan.totals.columns):
+    if plan.totals is not None and not _is_totalled(plan.totals, plan.parts):
         return None
     outline = statements[0].outline
     assert outline is not None
@@ -231,10 +236,11 @@ def _is_plain(outline: Outline | None, columns: Columns) -> bool:
     return not set(columns.named) - {PARENT} - set(columns.origins)
 
 
-def _counts_only(outline: Outline | None, columns: Columns) -> bool:
-    if outline is None or outline.is_complex:
+def _is_totalled(totals: AggregateStatement, parts: Iterable[Part]) -> bool:
+    if totals.outline is None or totals.outline.is_complex:
         return False
-    return all(each == _COUNT for name, each in columns.named.items() if name != PARENT)
+    shapes = [part.aggregate for part in parts if part.aggregate is not None]
+    return all(is_summed_up(each, totals.scan.object) for each in shapes)
 
 
 def _has_compounds(selection: RecordSelection) -> bool:
@@ -290,4 +296,5 @@ def _part(part: Part, origins: Mapping[str, Origin]) -> LevelPart:
         names=tuple(part.names.items()),
         nodes=tuple((key, _record(selection, origins)) for key, selection in part.node_keys),
         type_name=part.type_name,
+        aggregate=part.aggregate,
     )

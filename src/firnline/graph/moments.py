@@ -7,11 +7,14 @@ counts as one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from graphql import DocumentNode, StringValueNode, Visitor, visit
 
+from firnline.catalog.conditions import bound
+from firnline.catalog.model import ScalarName
 from firnline.catalog.relative_time import is_relative
 from firnline.graph.shape import GraphField
 from firnline.spec.model import When
@@ -35,6 +38,28 @@ def is_timeless(value: Any) -> bool:
 def is_timeless_field(field: GraphField) -> bool:
     """Say whether a field's values stay the same until its record changes."""
     return not isinstance(field.mapping, When) or is_timeless(field.mapping.when)
+
+
+def bounds_of(
+    field: GraphField, scalar_of: Callable[[str], ScalarName], now: datetime
+) -> tuple[object, ...] | None:
+    """Return what the relative times in a field's mapping mean at `now`, empty where it has none.
+
+    None where that is something else at every moment. `scalar_of` tells the type at a source path.
+    """
+    if not isinstance(field.mapping, When) or is_timeless_field(field):
+        return ()
+    found: list[object] = []
+    for path, operators in field.mapping.when.items():
+        scalar = scalar_of(path)
+        for operator, operand in operators.items():
+            for each in operand if isinstance(operand, list | tuple) else (operand,):
+                if is_timeless(each):
+                    continue
+                if scalar == "timestamp" and str(each).startswith("now"):
+                    return None
+                found.append((path, operator, bound(each, scalar, now).value))
+    return tuple(found)
 
 
 def is_timeless_document(document: DocumentNode) -> bool:

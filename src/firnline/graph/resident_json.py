@@ -8,7 +8,7 @@ object is made per value of a row that was rendered before.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ from firnline.graph.levels import (
     records_of,
 )
 from firnline.graph.resident import ResidentReader, UnfitError, View
+from firnline.graph.resident_aggregates import aggregated
+from firnline.graph.resident_aggregates import load as load_aggregates
 from firnline.graph.resident_where import ROWS_AT_ONCE_MAX, ResidentWhere, matching
 
 RECORDS_MAX = 100_000  # in one answer
@@ -94,18 +96,16 @@ class ResidentAnswers:
         with _unfit_types():
             view = self._reader.view(level.object)
             driver, rest = self._driver(view, level.filters, level)
-            if level.criteria and len(driver) > ROWS_AT_ONCE_MAX:
+            if (level.criteria or level.aggregates) and len(driver) > ROWS_AT_ONCE_MAX:
                 self._reader.require_thread()
             matches = self._matches(view, rest, level.criteria)
-            rows = driver[:0]
-            if level.wants_rows:
+            if level.aggregates or any(part.kind == "totalCount" for part in level.parts):
+                every = driver[matches(driver)]
+                rows = every[: level.first + 1] if level.wants_rows else every[:0]
+                picked = _picked(rows, len(every), _picked(every, len(every)))
+            else:
                 rows = first_matching(driver, matches, level.first + 1)
-            total = len(rows)
-            if any(part.kind == "totalCount" for part in level.parts):
-                total = int(np.count_nonzero(matches(driver)))
-            counts = np.array([len(rows)], np.int32)
-            totals = np.array([total], np.int32)
-            picked = Picked(rows, np.zeros(len(rows), np.int32), counts, totals)
+                picked = _picked(rows if level.wants_rows else rows[:0], len(rows))
             return self._single(level, view, picked)
 
     def record(self, level: RecordLevel) -> Text | None:
@@ -174,6 +174,8 @@ class ResidentAnswers:
             if isinstance(level, Level):
                 view.load(level.cursor)
                 self._matches(view, (), level.criteria)
+                for shape in level.aggregates:
+                    load_aggregates(view, shape)
             for record in records_of(level):
                 self._load(view, record)
 
@@ -230,7 +232,11 @@ class ResidentAnswers:
         assert level.link is not None
         index = view.index(level.link, "link", level.order)
         limit = level.first + 1 if level.wants_rows else 0
-        return index.pick(codes, self._matches(view, level.filters, level.criteria), limit)
+        matches = self._matches(view, level.filters, level.criteria)
+        picked = index.pick(codes, matches, limit)
+        if not level.aggregates:
+            return picked
+        return replace(picked, whole=index.pick(codes, matches, None))
 
     def _records(self, view: View, record: Record, rows: Positions) -> _Texts:
         """Return one text per row. Rows that stand several times are rendered once."""
@@ -326,6 +332,8 @@ class ResidentAnswers:
                 return _Texts([_page_info(part, *each) for each in cut.pages(cursors)])
             case "totalCount":
                 return _Texts([b"%d" % total for total in cut.totals])
+            case "aggregate" if part.aggregate is not None:
+                return _Texts(aggregated(view, part.aggregate, cut.whole))
             case _:
                 return _Texts([orjson.dumps(part.type_name)] * cut.parents)
 
@@ -365,6 +373,7 @@ class _Cut:
     def __init__(self, picked: Picked, first: int) -> None:
         self.parents = len(picked.counts)
         self.totals = picked.totals.tolist()
+        self.whole = picked.whole or picked
         self.more = (picked.counts > first).tolist()
         self.rows = picked.rows
         self.counts = np.minimum(picked.counts, first)
@@ -459,6 +468,12 @@ def _placed(texts: _Texts, picked: Picked) -> _Texts:
     if texts.weights is not None:
         weights[picked.owners] = texts.weights
     return _Texts(contents, weights)
+
+
+def _picked(rows: Positions, total: int, whole: Picked | None = None) -> Picked:
+    """Return the rows of the root."""
+    counts, totals = np.array([len(rows)], np.int32), np.array([total], np.int32)
+    return Picked(rows, np.zeros(len(rows), np.int32), counts, totals, whole)
 
 
 def _picked_nothing(parents: int) -> Picked:

@@ -5,20 +5,27 @@ Takes selections; plan hangs the result on a connection, and the loader fills it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from firnline.cache.query import Call
 from firnline.graph.aggregates import aggregate_expression, aggregate_scalar, fraction_of
 from firnline.graph.selection import Selected, Selections
+from firnline.graph.shape import GraphObject
 from firnline.graph.statements import AggregateStatement, answered
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateColumn:
-    """One aggregate value; `empty` is the answer where there are no rows at all."""
+    """One aggregate value; `empty` is the answer where there are no rows at all.
+
+    It is `function` over `field`, which the count of records does not have.
+    """
 
     name: str
     empty: int | None = None
+    function: str = ""
+    field: str = ""
 
 
 @dataclass(slots=True)
@@ -56,7 +63,7 @@ def aggregate_shape(
             shape.entries[each.key] = each.type.name
         elif each.name == "count":
             column = totals.columns.add(Call("count", ()))
-            shape.entries[each.key] = AggregateColumn(column, 0)
+            shape.entries[each.key] = AggregateColumn(column, 0, "count")
         else:
             shape.entries[each.key] = _operands(selections, each, totals)
     return shape
@@ -77,5 +84,29 @@ def _operands(
         operand = totals.scan.field(each.name)
         value = aggregate_expression(function, operand, scalar, fraction)
         column = totals.columns.add(answered(value, aggregate_scalar(function, scalar)))
-        shape.entries[each.key] = AggregateColumn(column, empty)
+        shape.entries[each.key] = AggregateColumn(column, empty, function, each.name)
     return shape
+
+
+def columns_in(shape: AggregateShape) -> Iterator[AggregateColumn]:
+    """Yield the aggregates asked for."""
+    for entry in shape.entries.values():
+        if isinstance(entry, AggregateShape):
+            yield from columns_in(entry)
+        elif isinstance(entry, AggregateColumn):
+            yield entry
+
+
+def is_summed_up(shape: AggregateShape, found: GraphObject) -> bool:
+    """Say whether columns in memory give all of an aggregate exactly as DuckDB does."""
+    return all(_is_summed_up(each, found) for each in columns_in(shape))
+
+
+def _is_summed_up(column: AggregateColumn, found: GraphObject) -> bool:
+    match column.function:
+        case "count" | "min" | "max":
+            return True
+        case "sum":
+            return found.fields[column.field].scalar in ("int", "long", "decimal")
+        case _:
+            return False
