@@ -10,7 +10,7 @@ from typing import Any
 
 from httpx2 import AsyncClient
 
-_STANDARD = frozenset({"User", "Account", "Contact", "Opportunity", "Event"})
+_STANDARD = frozenset({"User", "Account", "Contact", "Opportunity", "Case", "Event"})
 _ROOT = "/services/data/v66.0"
 
 

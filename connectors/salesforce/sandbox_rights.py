@@ -213,7 +213,7 @@ class Viewer:
         return any(
             share[level] in _OPEN
             and self._reaches(share["UserOrGroupId"], upwards=found.hierarchies)
-            for share in self._facts.shares[name][row["Id"]]
+            for share in self._facts.shares.get(name, {}).get(row["Id"], ())
         )
 
     def _opened_by_account(self, name: str, row: Row) -> bool:

@@ -185,24 +185,27 @@ class Mirror:
     async def objects(self) -> Mapping[str, GraphObject]:
         """Return the objects of the provider's own face, by the provider's names."""
         graph = await self.graphs.graph(self.sandbox.provider)
-        namespace = self.sandbox.provider
-        return {
-            found.source.name: found
-            for found in graph.objects.values()
-            if found.namespace == namespace
+        found = {
+            each.source.name: each
+            for each in graph.objects.values()
+            if each.namespace == CONNECTION
         }
+        assert found, "a comparison of nothing proves nothing"
+        return found
 
     async def sight(self, email: str, reader: str) -> Sight:
-        """Return every record and value that a person is answered, object by object."""
+        """Return every record and value that a person is answered."""
         sight: Sight = {}
-        for name, found in (await self.objects()).items():
-            text = (
-                f"{{ {found.namespace} {{ {found.list_name}(first: 200) {{ totalCount"
-                f" nodes {{ {' '.join(found.fields)} }} aggregate {{ count }} }} }} }}"
-            )
-            response = await self.ask(email, text, reader=reader)
-            assert "errors" not in response, response["errors"]
-            page = response["data"][found.namespace][found.list_name]
+        objects = await self.objects()
+        lists = " ".join(
+            f"{found.list_name}(first: 200) {{ totalCount aggregate {{ count }}"
+            f" nodes {{ {' '.join(found.fields)} }} }}"
+            for found in objects.values()
+        )
+        response = await self.ask(email, f"{{ {CONNECTION} {{ {lists} }} }}", reader=reader)
+        assert "errors" not in response, response["errors"]
+        for name, found in objects.items():
+            page = response["data"][CONNECTION][found.list_name]
             by_graphql_name = {graphql_name(each.name): each.name for each in found.source.fields}
             for node in page["nodes"]:
                 sight[name, node[found.key]] = {

@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("FIRNLINE_ORACLE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("FIRNLINE_ORACLE_EXAMPLES", "20"))
 oracle = settings(
     max_examples=EXAMPLES,
     deadline=None,
