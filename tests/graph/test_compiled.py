@@ -339,3 +339,20 @@ def test_question_that_takes_long_from_memory_moves_into_a_thread(
     for n in (5, 5, 5, 5):
         assert len(memory.data(text, variables={"n": n})["accounts"]["nodes"]) == n
     assert threads == [True, False, False]
+
+
+def test_columns_given_up_for_want_of_memory_are_loaded_again(memory: World) -> None:
+    with_kept_answers(memory, loads_behind=True)
+    text = "{ accounts(first: 5) { nodes { id name } } }"
+
+    def by_duckdb() -> bool:
+        answer = memory.answer(text)
+        memory.runner.run(memory.responder.loading.idle())
+        return bool(answer.statements)
+
+    assert [by_duckdb(), by_duckdb()] == [True, False]
+    assert memory.resident is not None
+    memory.resident.forget("acme")
+    assert [by_duckdb(), by_duckdb()] == [True, True]  # not twice in a row
+    memory.runner.run(memory.clock.sleep(60))
+    assert [by_duckdb(), by_duckdb()] == [True, False]

@@ -16,24 +16,30 @@ from firnline.errors import FirnlineError
 
 _LOG = logging.getLogger("firnline.graph")
 _DELAY_S = 0.02  # lets the answer go out first
+_AGAIN_S = 30.0
 _WAITING_MAX = 64
 _REMEMBERED_MAX = 4096
 
 
 class BackgroundLoading:
-    """Runs loads one after the other, each slot once."""
+    """Runs loads one after the other, each slot once in a while.
+
+    What was loaded may be given up for want of memory, or be of yesterday: it is loaded again then.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: OrderedDict[Hashable, None] = OrderedDict()
+        self._seen: OrderedDict[Hashable, float] = OrderedDict()  # when it was begun
         self._waiting: OrderedDict[Hashable, Callable[[], Awaitable[None]]] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, slot: Hashable, load: Callable[[], Awaitable[None]]) -> None:
-        """Load in the background, unless that was begun before or too much waits already."""
-        if slot in self._seen or len(self._waiting) >= _WAITING_MAX:
+        """Load in the background, unless that was begun lately or too much waits already."""
+        now = self._clock.monotonic()
+        begun = self._seen.get(slot)
+        if (begun is not None and now - begun < _AGAIN_S) or len(self._waiting) >= _WAITING_MAX:
             return
-        self._seen[slot] = None
+        self._seen[slot] = now
         if len(self._seen) > _REMEMBERED_MAX:
             self._seen.popitem(last=False)
         self._waiting[slot] = load
