@@ -102,7 +102,7 @@ class Unrestricted(Decisions):
 
     def object(self, connection: str, name: str) -> ObjectAccess:
         """Return all rights."""
-        return _ALL
+        return EVERY_RIGHT
 
     @classmethod
     def of(cls, decisions: Decisions) -> Decisions:
@@ -116,4 +116,4 @@ class Unrestricted(Decisions):
         )
 
 
-_ALL = ObjectAccess(readable=True, reason="", rows=Everything())
+EVERY_RIGHT = ObjectAccess(readable=True, reason="", rows=Everything())

@@ -18,7 +18,7 @@ from firnline.access.principal import Principal
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.request import GraphContext
-from firnline.graph.scan import Scan
+from firnline.graph.scan import Scan, is_ours
 from firnline.graph.trace import Trace
 
 SCOPE = "explain"
@@ -154,7 +154,9 @@ def _decision(context: GraphContext, scans: list[Scan]) -> dict[str, Any]:
         "readable": denied is None,
         "source": found.connection,
         "rows": {
-            f"{connection}.{name}": _rows(context, connection, name)
+            f"{connection}.{name}": "policy"
+            if is_ours(found) and name == found.source.name
+            else _rows(context, connection, name)
             for connection, name in sorted(sources)
         },
         "fields": fields,

@@ -50,7 +50,7 @@ def age_limits(graph: TenantGraph) -> tuple[AgeLimit, ...]:
     return tuple(
         AgeLimit(name, found.connection, found.policy.max_age, tuple(_sources(graph, found)))
         for name, found in sorted(graph.objects.items())
-        if found.policy.max_age is not None
+        if found.policy.max_age is not None and found.policy.mode == "mirror"
     )
 
 

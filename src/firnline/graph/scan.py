@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-from firnline.access.decisions import Unrestricted
+from firnline.access.decisions import EVERY_RIGHT, Unrestricted
 from firnline.access.model import ObjectAccess
 from firnline.cache.query import (
     FALSE,
@@ -88,15 +88,31 @@ class Aliases:
         return f"t{next(self._numbers)}"
 
 
+def is_ours(found: GraphObject) -> bool:
+    """Say whether the builder's conditions alone decide about an object; there must be some."""
+    return found.policy.mode == "policy" and bool(found.policy.rows)
+
+
 class _Permitted:
     """One permitted table under an alias, naming only the columns that were asked for."""
 
-    def __init__(self, context: GraphContext, connection: str, source: ObjectInfo, alias: str):
+    def __init__(
+        self,
+        context: GraphContext,
+        connection: str,
+        source: ObjectInfo,
+        alias: str,
+        *,
+        is_ours: bool = False,
+    ) -> None:
         self.context = context
         self.connection = connection
         self.source = source
         self.alias = alias
-        self.access: ObjectAccess = context.decisions.object(connection, source.name)
+        # What the builder's conditions alone decide, they decide instead of the source's rights.
+        self.is_ours = is_ours
+        rights = EVERY_RIGHT if is_ours else context.decisions.object(connection, source.name)
+        self.access: ObjectAccess = rights
         self._used: dict[str, Expression] = {}
         stored = context.decisions.stored.get(connection, {}).get(source.name)
         if stored is None:
@@ -115,7 +131,8 @@ class _Permitted:
     def relation(self) -> Select:
         """Return the rows that the principal sees, with the columns asked for so far."""
         raw = f"{self.alias}_raw"
-        visible = self.context.decisions.rows(self.connection, self.source.name, raw)
+        decisions, name = self.context.decisions, self.source.name
+        visible = TRUE if self.is_ours else decisions.rows(self.connection, name, raw)
         columns = self._used or {"_": Bound(1, "INTEGER")}
         return Select(
             columns=tuple(columns.items()),
@@ -132,7 +149,9 @@ class Scan:
         self.context = context
         self.object = found
         self._aliases = aliases
-        self._base = _Permitted(context, found.connection, found.source, aliases.next())
+        self._base = _Permitted(
+            context, found.connection, found.source, aliases.next(), is_ours=is_ours(found)
+        )
         self._joined: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
         self._joined_free: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
         self._fields: dict[str, Expression] = {}

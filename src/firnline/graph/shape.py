@@ -167,6 +167,16 @@ def build_graph(project: Project, tenant: str, catalogs: Mapping[str, Catalog]) 
             "; ".join(problem.message for problem in problems),
             hint=" ".join(dict.fromkeys(problem.hint for problem in problems)),
         )
+    return graph_of(project, tenant, mappings, catalogs)
+
+
+def graph_of(
+    project: Project,
+    tenant: str,
+    mappings: Mapping[str, EffectiveMapping],
+    catalogs: Mapping[str, Catalog],
+) -> TenantGraph:
+    """Return the graph that mappings of a tenant make, all of which the catalogs have."""
     objects: dict[str, GraphObject] = {}
     for found in (
         *_builder_face(project, tenant, mappings, catalogs),
@@ -196,7 +206,7 @@ def _builder_face(
     present = {
         name: mapping
         for name, mapping in mappings.items()
-        if mapping.connection in catalogs and _is_mirrored(policy_for(policies, name))
+        if mapping.connection in catalogs and _is_shown(policy_for(policies, name))
     }
     for name, mapping in present.items():
         declared = project.integration.objects[name]
@@ -254,7 +264,7 @@ def _provider_face(
         exposed = {
             found.name: found
             for found in catalog.objects
-            if found.exposed and _is_mirrored(policy_for(policies, found.name))
+            if found.exposed and _is_shown(policy_for(policies, found.name))
         }
         names = object_names(exposed)
         types = {name: _provider_type(connection, own) for name, own in names.items()}
@@ -314,8 +324,8 @@ def _provider_type(connection: str, name: str) -> str:
     return f"{connection[0].upper()}{connection[1:]}_{name}"
 
 
-def _is_mirrored(policy: ObjectPolicy | None) -> bool:
-    return policy is not None and policy.mode == "mirror"
+def _is_shown(policy: ObjectPolicy | None) -> bool:
+    return policy is not None and policy.mode != "deny"
 
 
 def _lower_first(name: str) -> str:

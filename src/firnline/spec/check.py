@@ -89,7 +89,7 @@ def notes_on(project: Project, tenant: str) -> Iterator[Note]:
             message = f"{name} has no source for: {', '.join(unmapped)}"
             yield Note(tenant, "fields_absent", message)
         shown = policy_for(access.providers.get(mapping.provider, {}), mapping.source)
-        if shown is not None and shown.mode == "mirror":
+        if shown is not None and shown.mode != "deny":
             yield from _shown_elsewhere(tenant, mapping, policy.hide, shown.hide)
 
 

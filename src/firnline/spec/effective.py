@@ -47,7 +47,7 @@ class EffectiveMapping(BaseModel):
 
 
 def narrowed(outer: ObjectPolicy, inner: ObjectPolicy | None) -> ObjectPolicy:
-    """Return what both policies allow: mirrored only if both mirror, hidden if either hides.
+    """Return what both policies allow: denied if either denies, mirrored if either mirrors.
 
     Records meet the conditions of both, masks show no more than either's, limits of who may ask
     hold together. Of two limits of age the shorter one holds.
@@ -57,7 +57,7 @@ def narrowed(outer: ObjectPolicy, inner: ObjectPolicy | None) -> ObjectPolicy:
     if "deny" in (outer.mode, inner.mode):
         return _NOTHING
     return ObjectPolicy(
-        mode="mirror",
+        mode="mirror" if "mirror" in (outer.mode, inner.mode) else "policy",
         hide=tuple(dict.fromkeys((*outer.hide, *inner.hide))),
         rows=joined(outer.rows, inner.rows),
         mask=strongest(outer.mask, inner.mask),
@@ -93,7 +93,7 @@ def _aged(policy: ObjectPolicy, default: str | None) -> ObjectPolicy:
 
 
 def _limited(policy: ObjectPolicy, limit: str | None) -> ObjectPolicy:
-    if limit is None or policy.mode == "deny":
+    if limit is None or policy.mode != "mirror":
         return policy
     return policy.model_copy(update={"max_age": shorter(policy.max_age, limit)})
 

@@ -31,7 +31,7 @@ ObjectName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]{0,62}$")]
 TenantName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 # Minutes, hours or days.
-Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(m|h|d)$")]
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}(m|h|d)$")]
 # A provider's field, or a way to one through references: "organization_id.external_id".
 SourcePath = Annotated[str, StringConstraints(pattern=r"^[^\s.]+(\.[^\s.]+){0,3}$")]
 BuilderType = Literal[
@@ -233,8 +233,8 @@ class SyncSpec(Closed):
 class ObjectPolicy(Closed):
     """Who sees an object."""
 
-    mode: Literal["mirror", "deny"] = "deny"
-    """`mirror`: what the source shows the person, minus `hide`; `deny`: nothing."""
+    mode: Literal["mirror", "policy", "deny"] = "deny"
+    """`mirror`: what the source shows the person; `policy`: what `rows` say; `deny`: nothing."""
 
     hide: tuple[str, ...] = ()
     """Fields that nobody sees, whatever the source allows: as if they did not exist."""

@@ -10,6 +10,7 @@ from firnline.spec.effective import ANY, policy_for
 from firnline.spec.model import AccessSpec, IntegrationSpec, ObjectPolicy
 from firnline.spec.problems import quoted
 from firnline.spec.rules.findings import Findings, unknown
+from firnline.spec.rules.modes import check_modes, check_modes_narrow
 
 _WIDENS = "A tenant may narrow the integration's policy, never widen it."
 
@@ -35,6 +36,7 @@ def check_access(
             findings.key(("access", "providers", provider), "unknown_provider", message, hint)
         for name, policy in policies.items():
             _check_mode(findings, ("access", "providers", provider, name), policy)
+    check_modes(findings, access)
 
 
 def check_narrowing(findings: Findings, outer: AccessSpec, inner: AccessSpec) -> None:
@@ -43,6 +45,7 @@ def check_narrowing(findings: Findings, outer: AccessSpec, inner: AccessSpec) ->
     for provider, policies in inner.providers.items():
         path = ("access", "providers", provider)
         _check_narrowing(findings, path, outer.providers.get(provider, {}), policies)
+    check_modes_narrow(findings, outer, inner)
 
 
 def _check_narrowing(
