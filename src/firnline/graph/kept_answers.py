@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from firnline.access.model import objects_of
 from firnline.graph.binding import ruling_reads
 from firnline.graph.request import AccessNote, GraphContext
-from firnline.graph.resident import objects_of
 
 T = TypeVar("T")
 Versions = Mapping[tuple[str, str], int]

@@ -22,15 +22,10 @@ import pyarrow.compute as pc
 
 from firnline.access.decisions import Decisions
 from firnline.access.model import (
-    AllOf,
-    AnyOf,
     Everything,
-    Listed,
     ObjectAccess,
-    RowRule,
     SourceAccess,
-    Via,
-    ViaChild,
+    objects_of,
 )
 from firnline.cache.query import Bound, Call, Order
 from firnline.cache.render import render
@@ -404,21 +399,6 @@ class View:
             self._context,
             {**decisions.sources, connection: SourceAccess(source.user_key, "", objects)},
         )
-
-
-def objects_of(rule: RowRule) -> Iterator[str]:
-    """Yield the objects of the same connection whose records a row rule looks at."""
-    match rule:
-        case AnyOf(rules) | AllOf(rules):
-            for each in rules:
-                yield from objects_of(each)
-        case Listed():
-            yield rule.object
-        case Via(_, target, inner) | ViaChild(target, _, inner):
-            yield target
-            yield from objects_of(inner)
-        case _:
-            return
 
 
 def _formed(scan: Scan, name: str, form: str) -> Any:
