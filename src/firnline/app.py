@@ -30,6 +30,7 @@ from firnline.connections.tokens import (
 from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.answer import Answer, Question
+from firnline.graph.auditing import Auditing
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.deadline import Deadline, in_time
 from firnline.graph.explain import Detail
@@ -82,6 +83,14 @@ class App:
         )
         self.metrics = OperationMetrics()
         self.graphs = TenantGraphs(project, catalogs=connections.state, clock=clock)
+        self.auditing = Auditing(
+            connections.state,
+            self.graphs,
+            key=vault.derive(b"audit"),
+            clock=clock,
+            mode=settings.audit,
+            waiting_max=settings.audit_waiting_max,
+        )
         self.responder = Responder(
             self.graphs,
             databases=self.database,
@@ -140,7 +149,13 @@ class App:
         )
         # The edge's own deadline began earlier; this one is for everybody else.
         deadline = Deadline(self.settings.request_deadline_s)
-        return await in_time(self.responder.answer(principal, question), deadline)
+        try:
+            answer = await in_time(self.responder.answer(principal, question), deadline)
+        except FirnlineError as error:
+            await self.auditing.refused(principal, question, error)
+            raise
+        await self.auditing.answered(principal, question, answer)
+        return answer
 
     async def schema(self, tenant: str, *, person: str = "") -> TenantSchema:
         """Return the tenant's schema of today, or the part of it that a person may read."""
@@ -248,6 +263,9 @@ class App:
         tasks = [
             asyncio.create_task(self.caches.keep_resting()),
             asyncio.create_task(self.warm()),
+            asyncio.create_task(
+                self.auditing.keep_short(sorted(self.project.tenants), self.settings.audit_days)
+            ),
         ]
         try:
             yield
@@ -279,6 +297,7 @@ class App:
     async def close(self) -> None:
         """Close every cache, after what was being loaded from it was given up."""
         await self.responder.loading.close()
+        await self.auditing.close()
         await self.caches.close()
 
 

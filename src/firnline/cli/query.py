@@ -52,7 +52,7 @@ def query(
         async with opened(directory, read_only=True) as app:
             app.tenant(tenant)
             answer = await app.ask(
-                Principal(tenant=tenant, email=person.casefold()),
+                Principal(tenant=tenant, email=person.casefold(), credential="local"),
                 text,
                 document_id=operation or None,
                 variables=values,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 ConnectionState = Literal["pending", "active", "needs_reconnect", "disabled"]
 
@@ -62,6 +62,29 @@ class AuthorizationRow:
     state_digest: str = field(repr=False)
     verifier_ciphertext: bytes = field(repr=False)
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFact:
+    """Who read what, before it has a place in a tenant's chain. It holds no value of any field."""
+
+    tenant: str
+    person: str
+    at: datetime
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An entry of a tenant's chain; `content` is JSON, exactly as the digest covers it."""
+
+    tenant: str
+    number: int
+    at: datetime
+    person: str
+    content: str
+    previous: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)

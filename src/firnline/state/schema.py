@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -123,4 +123,31 @@ clients = Table(
     _key("connection"),
     SqlColumn("ciphertext", LargeBinary, nullable=False),
     SqlColumn("updated_at", UtcDateTime, nullable=False),
+)
+
+# What was read, one entry after the other: each holds the digest of the one before it. `head` of a
+# chain is its last entry; `anchor` is the last one that was let go, whose digest the first that is
+# kept holds.
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    _key("tenant"),
+    SqlColumn("number", Integer, primary_key=True, autoincrement=False),
+    SqlColumn("at", UtcDateTime, nullable=False),
+    SqlColumn("person", String(300), nullable=False),
+    SqlColumn("content", Text, nullable=False),
+    SqlColumn("previous", String(64), nullable=False),
+    SqlColumn("digest", String(64), nullable=False),
+)
+Index("audit_entries_by_person", audit_entries.c.tenant, audit_entries.c.person)
+
+audit_chains = Table(
+    "audit_chains",
+    metadata,
+    _key("tenant"),
+    SqlColumn("head_number", Integer, nullable=False),
+    SqlColumn("head_digest", String(64), nullable=False),
+    SqlColumn("anchor_number", Integer, nullable=False),
+    SqlColumn("anchor_digest", String(64), nullable=False),
+    SqlColumn("seal", String(64), nullable=False),
 )

@@ -22,6 +22,7 @@ from firnline.catalog.model import Catalog
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.state import schema
+from firnline.state.audit import AuditChain
 from firnline.state.database import open_engine
 from firnline.state.rows import AuthorizationRow, ClientRow, ConnectionRow, OperationRow
 
@@ -60,6 +61,10 @@ class State:
     async def close(self) -> None:
         """Give all database connections back."""
         await self._engine.dispose()
+
+    def audit(self, key: bytes) -> AuditChain:
+        """Return the record of what was read; `key` seals its ends."""
+        return AuditChain(self._engine, self._reading, key=key)
 
     async def ping(self) -> None:
         """Raise when the database does not answer."""

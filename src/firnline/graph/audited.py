@@ -1,0 +1,208 @@
+"""What goes on record about one question: which objects and fields it named, and what came of it.
+
+Takes a document with its answer, however that was made; the audit receives a fact without a value
+of any field, operand or variable.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    ObjectFieldNode,
+    OperationDefinitionNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
+    get_named_type,
+    parse,
+    type_from_ast,
+    visit,
+)
+
+from firnline.access.principal import Principal
+from firnline.graph.answer import Answer
+from firnline.graph.shape import TenantGraph
+from firnline.state.rows import AuditFact
+
+_DOCUMENTS_MAX = 1024
+_USES = ("Where", "OrderBy")  # inputs of an object, by the end of their name
+Named = Mapping[str, frozenset[str]]  # type -> fields
+
+
+class Readings:
+    """The objects and fields that documents name, worked out once per document."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], tuple[Named, DocumentNode | None]] = OrderedDict()
+
+    def of(
+        self,
+        graph: TenantGraph,
+        schema: GraphQLSchema,
+        text: str,
+        variables: Mapping[str, Any] | None,
+    ) -> dict[str, list[str]]:
+        """Return, by type of the graph, the fields that are selected or decide about records."""
+        slot = (graph.shape, text)
+        if slot not in self._known:
+            self._known[slot] = _named(graph, schema, text)
+            if len(self._known) > _DOCUMENTS_MAX:
+                self._known.popitem(last=False)
+        self._known.move_to_end(slot)
+        static, document = self._known[slot]
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for name, fields in static.items():
+            found[name] |= fields
+        if document is not None and variables:
+            for name, field in _in_variables(graph, schema, document, variables):
+                found[name].add(field)
+        return {name: sorted(fields) for name, fields in sorted(found.items())}
+
+
+def fact_of(
+    principal: Principal,
+    *,
+    at: datetime,
+    operation: Iterable[str] = (),
+    reads: Mapping[str, Iterable[str]] | None = None,
+    answer: Answer | None = None,
+    refused: str = "",
+) -> AuditFact:
+    """Return the fact to record; without an answer it was refused."""
+    content: dict[str, Any] = {
+        "agent": principal.agent,
+        "purpose": principal.purpose,
+        "credential": principal.credential,
+        "operation": list(operation),
+        "reads": reads or {},
+    }
+    if answer is None or not answer.executed:
+        codes = [_code(error) for error in answer.errors[:1]] if answer is not None else []
+        content["outcome"] = refused or next(iter(codes), "refused")
+    else:
+        notes = answer.extensions.get("access", ())
+        content |= {
+            "outcome": "errors" if answer.errors else "answered",
+            "errors": [_code(error) for error in answer.errors],
+            "denied": sorted({n["coordinate"] for n in notes if n["effect"] == "denied"}),
+            "masked": sorted({n["coordinate"] for n in notes if n["effect"] == "masked"}),
+            "sources": sorted(answer.extensions.get("freshness", ())),
+            "from": _source(answer),
+            "rows": sum(rows for _, rows in answer.statements) if answer.statements else None,
+            "bytes": len(answer.content or b""),
+        }
+    return AuditFact(principal.tenant, principal.email, at, content)
+
+
+def lost_fact(tenant: str, count: int, at: datetime) -> AuditFact:
+    """Return the fact that entries are missing."""
+    return AuditFact(tenant, "", at, {"outcome": "lost", "lost": count, "reads": {}})
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    return str(error.get("extensions", {}).get("code", ""))
+
+
+def _source(answer: Answer) -> str:
+    if answer.is_kept:
+        return "response_cache"
+    return "duckdb" if answer.statements else "memory"
+
+
+def _named(
+    graph: TenantGraph, schema: GraphQLSchema, text: str
+) -> tuple[Named, DocumentNode | None]:
+    try:
+        document = parse(text, no_location=True)
+    except GraphQLError:  # it was refused, and named nothing
+        return {}, None
+    collected = _Collected(graph, TypeInfo(schema))
+    visit(document, TypeInfoVisitor(collected.types, collected))
+    has_inputs = any(
+        isinstance(get_named_type(type_from_ast(schema, each.type)), GraphQLInputObjectType)
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode)
+        for each in node.variable_definitions or ()
+    )
+    return (
+        {name: frozenset(fields) for name, fields in collected.found.items()},
+        document if has_inputs else None,
+    )
+
+
+class _Collected(Visitor):
+    """Collects what a document names of a graph's objects."""
+
+    def __init__(self, graph: TenantGraph, types: TypeInfo) -> None:
+        super().__init__()
+        self.graph = graph
+        self.types = types
+        self.found: defaultdict[str, set[str]] = defaultdict(set)
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        parent = self.types.get_parent_type()
+        returned = get_named_type(self.types.get_type())
+        if isinstance(returned, GraphQLObjectType) and "nodes" in returned.fields:
+            returned = get_named_type(returned.fields["nodes"].type)  # of a connection
+        if returned is not None and returned.name in self.graph.objects:
+            self.found[returned.name]  # named, even if nothing but __typename is selected
+        if parent is not None:
+            self._use(parent.name, node.name.value)
+
+    def enter_object_field(self, node: ObjectFieldNode, *_: Any) -> None:
+        parent = get_named_type(self.types.get_parent_input_type())
+        if parent is not None:
+            self._use(_object_of(parent.name), node.name.value)
+
+    def _use(self, type_name: str, name: str) -> None:
+        owner = self.graph.objects.get(type_name)
+        if owner is not None and name in owner.fields:
+            self.found[type_name].add(name)
+
+
+def _in_variables(
+    graph: TenantGraph,
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    variables: Mapping[str, Any],
+) -> Iterable[tuple[str, str]]:
+    """Yield what the values of input variables name."""
+    for node in document.definitions:
+        if not isinstance(node, OperationDefinitionNode):
+            continue
+        for each in node.variable_definitions or ():
+            type_ = get_named_type(type_from_ast(schema, each.type))
+            value = variables.get(each.variable.name.value)
+            yield from _in_value(graph, type_, value)
+
+
+def _in_value(graph: TenantGraph, type_: Any, value: Any) -> Iterable[tuple[str, str]]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _in_value(graph, type_, each)
+    elif isinstance(type_, GraphQLInputObjectType) and isinstance(value, dict):
+        name = _object_of(type_.name)
+        for key, inner in value.items():
+            field = type_.fields.get(key)
+            if field is None:
+                continue
+            if name in graph.objects and key in graph.objects[name].fields:
+                yield name, key
+            yield from _in_value(graph, get_named_type(field.type), inner)
+
+
+def _object_of(input_name: str) -> str:
+    for ending in _USES:
+        if input_name.endswith(ending):
+            return input_name.removesuffix(ending)
+    return input_name
