@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from firnline.cli.running import AsJson, print_json
+from firnline.clock import SystemClock
+from firnline.graph.policy_tests import policy_problems
 from firnline.spec.check import notes_on
 from firnline.spec.effective import effective_mappings
 from firnline.spec.load import load_project
@@ -27,9 +29,15 @@ def check(
     ] = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Check firnline.yaml and tenants/*.yaml; exit code 2 when something is wrong."""
+    """Check firnline.yaml and tenants/*.yaml and run the tests of their access policies.
+
+    Exit code 2 when something is wrong.
+    """
     try:
         project = load_project(directory)
+        failed = policy_problems(directory, project, now=SystemClock().now())
+        if failed:
+            raise SpecError(failed)
     except SpecError as error:
         _refuse(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None

@@ -21,7 +21,7 @@ from firnline.catalog.mapping import path_steps, source_paths
 from firnline.errors import UsageError
 from firnline.graph.moments import is_timeless, is_timeless_field
 from firnline.graph.shape import GraphField, GraphObject, GraphRelation, TenantGraph
-from firnline.spec.policy import ATTRIBUTES
+from firnline.spec.policy import ATTRIBUTES, PRINCIPAL_FACTS
 
 Stored = Mapping[str, Mapping[str, frozenset[str]]]
 _SEVERAL = frozenset({"in", "notIn", "iin", "hasAny", "hasAll"})
@@ -82,6 +82,8 @@ class _Binder:
 
     def bound(self, found: GraphObject, rows: Mapping[str, Any]) -> dict[str, Any]:
         """Return conditions on `found` with values in place of facts; raises UnboundError."""
+        if not isinstance(rows, Mapping):
+            raise UnboundError("cannot be understood")
         return {name: self._part(found, name, wanted) for name, wanted in rows.items()}
 
     def _part(self, found: GraphObject, name: str, wanted: Any) -> Any:
@@ -93,7 +95,7 @@ class _Binder:
         if relation is not None:
             return self._related(found, relation, wanted)
         declared = found.ruling_fields.get(name)
-        if declared is None:
+        if declared is None or not isinstance(wanted, Mapping) or not wanted:
             raise UnboundError(f"depends on {found.type_name}.{name}, which this tenant lacks")
         self._read(found, declared)
         return {
@@ -152,7 +154,7 @@ class _Binder:
     def _value(self, operand: Any, *, is_several: bool) -> Any:
         if not isinstance(operand, Mapping):
             return list(operand) if isinstance(operand, tuple) else operand
-        value = fact(self.principal, str(operand["principal"]))
+        value = fact(self.principal, str(operand.get("principal")))
         if isinstance(value, tuple):
             if not is_several:
                 raise UnboundError("needs one value of an attribute that holds several")
@@ -165,7 +167,7 @@ def fact(principal: Principal, name: str) -> str | tuple[str, ...]:
     if name.startswith(ATTRIBUTES):
         value = principal.attributes.get(name.removeprefix(ATTRIBUTES))
     else:
-        value = getattr(principal, name)
+        value = getattr(principal, name) if name in PRINCIPAL_FACTS else None
     if not value:
         raise UnboundError("needs something that the token does not hold")
     return value

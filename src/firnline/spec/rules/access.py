@@ -11,6 +11,12 @@ from firnline.spec.model import AccessSpec, IntegrationSpec, ObjectPolicy
 from firnline.spec.problems import quoted
 from firnline.spec.rules.findings import Findings, unknown
 from firnline.spec.rules.modes import check_modes, check_modes_narrow
+from firnline.spec.rules.policy import (
+    check_form,
+    check_policy,
+    check_tests,
+    check_unknown_rows,
+)
 
 _WIDENS = "A tenant may narrow the integration's policy, never widen it."
 
@@ -29,13 +35,20 @@ def check_access(
             findings.key(path, "unknown_object", message, hint)
         else:
             _check_hidden(findings, path, integration, policy)
+            others = [each for each in integration.objects if each not in access.objects]
+            names = others if name == ANY else [name]
+            check_policy(findings, path, policy, integration=integration, names=names)
         _check_mode(findings, path, policy)
     for provider, policies in access.providers.items():
         if provider not in providers:
             message, hint = unknown(provider, providers, what="connector")
             findings.key(("access", "providers", provider), "unknown_provider", message, hint)
         for name, policy in policies.items():
-            _check_mode(findings, ("access", "providers", provider, name), policy)
+            place: YamlPath = ("access", "providers", provider, name)
+            _check_mode(findings, place, policy)
+            check_form(findings, place, policy)
+            check_unknown_rows(findings, (*place, "rows"), policy.rows)
+    check_tests(findings, integration, access)
     check_modes(findings, access)
 
 
