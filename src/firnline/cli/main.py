@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from firnline import __version__
+from firnline.cli.access import access
 from firnline.cli.audit import audit
 from firnline.cli.check import check
 from firnline.cli.connect import connect
@@ -36,6 +37,7 @@ for command in (init, check, connect, discover, sync, query, serve, sandbox, tok
     cli.command()(command)
 cli.add_typer(schema, name="schema")
 cli.add_typer(operations, name="operations")
+cli.add_typer(access, name="access")
 cli.add_typer(audit, name="audit")
 
 

@@ -1,0 +1,87 @@
+"""`firnline access`: why a person may read what they may, and how two people differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from firnline.access.principal import Principal
+from firnline.app import App, opened
+from firnline.cli.running import AsJson, Directory, print_json, run
+from firnline.graph.access_explained import AccessExplainer
+from firnline.graph.session import LazySnapshot, Session
+from firnline.graph.shape import TenantGraph
+
+access = typer.Typer(help="Explain who may read what, and why.")
+Tenant = Annotated[str, typer.Option(help="The tenant's name.")]
+
+
+@access.command()
+def explain(
+    tenant: Tenant,
+    person: Annotated[str, typer.Option(help="E-mail of the person.")],
+    object_: Annotated[str, typer.Option("--object", help="A type of the graph: Account.")],
+    record: Annotated[str, typer.Option(help="The record's key at the source.")] = "",
+    field: Annotated[str, typer.Option(help="A field of the object.")] = "",
+    directory: Directory = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Say which rule lets a person read an object, field or record, or keeps them from it."""
+
+    async def work() -> None:
+        async with opened(directory, read_only=True) as app:
+            app.tenant(tenant)
+            facts = await explained(app, tenant, person, object_, field=field, record=record)
+        if as_json:
+            print_json(facts)
+        else:
+            _show(facts)
+
+    run(work)
+
+
+async def explained(
+    app: App, tenant: str, person: str, type_name: str, *, field: str = "", record: str = ""
+) -> dict[str, Any]:
+    """Return what decides about one object for one person."""
+    graph = await app.graphs.graph(tenant)
+    principal = Principal(tenant, person.lower())
+
+    def look(graph: TenantGraph, snapshot: LazySnapshot) -> dict[str, Any]:
+        decisions = app.graphs.decisions(graph, principal, snapshot)
+        explainer = AccessExplainer(graph, decisions, snapshot)
+        return explainer.explain(type_name, field=field, record=record)
+
+    async with Session(await app.database(tenant)) as session:
+        found: dict[str, Any] = await session.run(look, graph)
+    return {"person": principal.email, **found}
+
+
+def _show(facts: dict[str, Any]) -> None:
+    console = Console(soft_wrap=True)
+    verdict = "may read" if facts["readable"] else "may not read"
+    console.print(f"{escape(facts['person'])} {verdict} {escape(facts['object'])}")
+    lines = [
+        ("source", f"{facts['source']} as user {facts['user'] or 'nobody'}"),
+        ("because", f"{facts['reason'] or 'granted'} ({facts['decidedBy']})"),
+        ("records", facts["rows"]),
+        (
+            "policy",
+            "narrows the records further" if facts["isNarrowedByPolicy"] else "adds nothing",
+        ),
+        ("permissions", f"oldest of {facts['readAt'] or 'never'}"),
+    ]
+    if "field" in facts:
+        one = facts["field"]
+        state = "readable" if one["readable"] else f"withheld: {one['reason']} ({one['decidedBy']})"
+        lines.append((one["name"], state))
+    if "record" in facts:
+        one = facts["record"]
+        lines.append((one["key"], "visible" if one["visibleAtSource"] else "not visible"))
+        lines += [("yes" if each["holds"] else "no", each["rule"]) for each in one["rules"]]
+    for name, text in lines:
+        console.print(f"  [dim]{escape(name)}[/]  {escape(text)}")
