@@ -6,21 +6,18 @@ Numbers are positions; where a list is shorter, they wrap around.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 from tests.oracle.mirror import NOW
+from tests.oracle.salesforce_objects import SHARED, definitions
 
 from firnline.connectors.registry import load_module, load_sandbox_module
 from firnline.sandbox.protocol import SandboxOptions
 from firnline.sandbox.seed import company
 
-_schema = load_module("salesforce", "sandbox_schema")
-_objects = load_module("salesforce", "sandbox_objects")
-_setup = load_module("salesforce", "sandbox_setup")
 _org = load_module("salesforce", "sandbox_org")
 _sets = load_module("salesforce", "sandbox_permission_sets")
 
@@ -35,7 +32,6 @@ BUSINESS = (
     "Delta__c",
 )
 SECURED = ("Account.Industry", "Opportunity.Amount", "Alpha__c.Level__c", "Beta__c.Note__c")
-SHARED = ("Account", "Contact", "Opportunity", "Case", "Alpha__c")
 LEVELS = ("None", "Read", "Edit")
 GROUPS = ("Regular", "Queue", "Role", "RoleAndSubordinates", "Organization")
 ADMIN = "admin@org.test"
@@ -222,90 +218,12 @@ structures = st.builds(
 )
 
 
-def _definitions(structure: Structure) -> dict[str, Any]:
-    models = {**dict.fromkeys(_MODELS, "Private"), **dict(structure.models)}
-    style = company("acme", scale=0.01, now=NOW).style
-    base = _objects.org_objects(style)
-    text, lookup, owner = _schema.text, _schema.lookup, _schema.owner
-    name = text("Name", "Name", 80, secured=False, name_field=True)
-
-    def made(api_name: str, prefix: str, *fields: Any, **more: Any) -> Any:
-        label = api_name.removesuffix("__c")
-        fields = (_schema.identity(), *fields, *_schema.audit())
-        model = {"model": models.get(api_name, "ControlledByParent"), **more}
-        return _schema.ObjectDef(api_name, label, f"{label}s", prefix, fields, **model)
-
-    def master(field: str, target: str, order: int = 0) -> Any:
-        return lookup(field, target, target, None, secured=False, master_order=order)
-
-    account = lookup("AccountId", "Account ID", "Account", "Placeholder", secured=False)
-    objects = [
-        made("Account", "001", name, text("Industry", "Industry"), owner()),
-        made(
-            "Contact",
-            "003",
-            dataclasses.replace(account, children="Contacts"),
-            text("LastName", "Last Name", secured=False),
-            owner(),
-        ),
-        made(
-            "Opportunity",
-            "006",
-            dataclasses.replace(account, children="Opportunities"),
-            name,
-            _schema.number("Amount", "Amount", "currency"),
-            owner(),
-        ),
-        made(
-            "Case",
-            "500",
-            dataclasses.replace(account, children="Cases"),
-            text("Subject", "Subject", secured=False),
-            owner("Group", "User"),
-        ),
-        made(
-            "Alpha__c",
-            "a00",
-            name,
-            text("Level__c", "Level"),
-            owner("Group", "User"),
-            hierarchies=not structure.flat,
-        ),
-        made("Beta__c", "a01", name, master("Alpha__c", "Alpha__c"), text("Note__c", "Note")),
-        made("Gamma__c", "a02", name, master("Beta__c", "Beta__c")),
-        made(
-            "Delta__c",
-            "a03",
-            name,
-            master("Alpha__c", "Alpha__c"),
-            master("Account__c", "Account", 1),
-        ),
-        made(
-            "Event",
-            "00U",
-            lookup("WhoId", "Name ID", "Contact", "Events", secured=False),
-            lookup("WhatId", "About ID", "Account Opportunity Alpha__c", "Events", secured=False),
-            text("Subject", "Subject", secured=False),
-            owner(),
-            model="Private",
-        ),
-    ]
-    shares = [
-        _objects._opened(_setup.share_object(each))
-        for each in objects
-        if each.name in SHARED and each.model == "Private"
-    ]
-    kept = [each for each in base.values() if each.setup or each.name == "Organization"]
-    user = dataclasses.replace(base["User"], model=models["User"])
-    return {each.name: each for each in (*kept, user, *objects, *shares)}
-
-
 class _Loading:
     """Writes a structure into an org."""
 
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
-        self.org = _org.Org(_definitions(structure), NOW)
+        self.org = _org.Org(definitions(dict(structure.models), flat=structure.flat), NOW)
         self.stamp = _org.wire_time(NOW.replace(day=1))
         self.audit: dict[str, Any] = {}
         self.roles: list[str] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import example, given
 from tests.oracle import salesforce_org as orgs
 from tests.oracle.mirror import Mirror, differences
 from tests.oracle.runs import oracle
@@ -15,7 +16,40 @@ async def _differences(structure: orgs.Structure) -> list[str]:
         return await differences(mirror, structure.emails)
 
 
+_ROLES = ((None, ("Read", "None", "Edit")), (0, ("None", "Read", "None")))
+_LINE = (orgs.User(role=0), orgs.User(role=1), orgs.User())
+_ALL = orgs.Permissions(reads=orgs.BUSINESS, fields=orgs.SECURED)
+_OWNED = tuple((name, (orgs.Record(owner=1, other=0),)) for name in orgs.BUSINESS)
+# What chance seldom puts together: each holds a person who sees, and one who does not.
+HIERARCHIES_OFF = orgs.Structure(
+    flat=True, roles=_ROLES, profiles=(_ALL,), users=_LINE, records=_OWNED
+)
+HIERARCHIES_ON = replace(HIERARCHIES_OFF, flat=False)
+MUTED_GROUP = orgs.Structure(
+    profiles=(orgs.Permissions(),),
+    sets=(_ALL,),
+    set_groups=(((0,), orgs.Permissions(reads=("Case",), fields=("Account.Industry",))),),
+    users=(orgs.User(), orgs.User(groups=(0,)), orgs.User(sets=(0,))),
+    records=_OWNED,
+)
+ACCOUNT_SHARES = orgs.Structure(
+    profiles=(_ALL,),
+    users=_LINE,
+    models=(("Contact", "Private"),),
+    groups=(orgs.Group(users=(0,)), orgs.Group(groups=(0,)), orgs.Group("Queue", users=(2,))),
+    records=(*_OWNED[:3], ("Case", (orgs.Record(owner=0, owned_by_group=True),)), *_OWNED[4:]),
+    shares=(
+        orgs.Share(grantee=1, to_group=True, opens=("Read", "None", "Edit")),
+        orgs.Share(grantee=2, opens=("None", "Read", "None")),
+    ),
+)
+
+
 @oracle
+@example(structure=HIERARCHIES_OFF)
+@example(structure=HIERARCHIES_ON)
+@example(structure=MUTED_GROUP)
+@example(structure=ACCOUNT_SHARES)
 @given(structure=orgs.structures)
 def test_person_is_answered_what_the_org_shows_them(structure: orgs.Structure) -> None:
     """For every person, object, record and field, from memory and from DuckDB."""
