@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -12,10 +12,17 @@ from firnline.clock import SystemClock
 from firnline.graph.recorder import AuditRecorder, AuditUnavailableError, Mode
 
 
-@dataclass(frozen=True)
+@dataclass
 class Entry:
     tenant: str
     text: str
+    times: int = 1
+
+    def alike(self) -> Hashable:
+        return self.tenant, self.text
+
+    def add(self, other: Entry) -> None:
+        self.times += other.times
 
 
 class Sink:
@@ -31,7 +38,9 @@ class Sink:
         await self.gate.wait()
         if self.is_down:
             raise OSError("down")
-        self.batches.append((tenant, [entry.text for entry in entries]))
+        self.batches.append(
+            (tenant, [entry.text + f" x{entry.times}" * (entry.times > 1) for entry in entries])
+        )
 
     @property
     def texts(self) -> list[str]:
@@ -116,3 +125,30 @@ async def test_off_records_nothing() -> None:
     await recording.close()
     assert not recording.is_on
     assert not sink.batches
+
+
+@pytest.mark.parametrize("mode", ["on", "strict"])
+async def test_readings_that_are_alike_and_wait_together_are_counted_in_one_entry(
+    mode: Mode,
+) -> None:
+    sink = Sink()
+    recording = recorder(sink, mode, waiting_max=2)
+    sink.gate.clear()
+    asked = [asyncio.create_task(recording.record(Entry("acme", "a"))) for _ in range(9)]
+    await asyncio.sleep(0)
+    sink.gate.set()
+    await asyncio.gather(*asked)
+    await recording.close()
+    counted = sum(int(text.partition(" x")[2] or 1) for text in sink.texts)
+    assert counted == 9
+    assert len(sink.texts) <= 2
+
+
+async def test_many_entries_are_written_in_small_batches() -> None:
+    sink = Sink()
+    recording = recorder(sink, waiting_max=1_000)
+    for n in range(175):
+        await recording.record(Entry("acme", str(n)))
+    await recording.close()
+    assert [len(texts) for _, texts in sink.batches] == [50, 50, 50, 25]
+    assert sink.texts == [str(n) for n in range(175)]

@@ -7,7 +7,7 @@ of any field, operand or variable.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -36,14 +36,15 @@ from firnline.state.rows import AuditFact
 
 _DOCUMENTS_MAX = 1024
 _USES = ("Where", "OrderBy")  # inputs of an object, by the end of their name
-Named = Mapping[str, frozenset[str]]  # type -> fields
+Named = Mapping[str, Iterable[str]]  # type -> fields
+Reads = Mapping[str, Sequence[str]]  # both in order
 
 
 class Readings:
     """The objects and fields that documents name, worked out once per document."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], tuple[Named, DocumentNode | None]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[Reads, DocumentNode | None]] = OrderedDict()
 
     def of(
         self,
@@ -51,22 +52,22 @@ class Readings:
         schema: GraphQLSchema,
         text: str,
         variables: Mapping[str, Any] | None,
-    ) -> dict[str, list[str]]:
+    ) -> Reads:
         """Return, by type of the graph, the fields that are selected or decide about records."""
         slot = (graph.shape, text)
         if slot not in self._known:
-            self._known[slot] = _named(graph, schema, text)
+            named, document = _named(graph, schema, text)
+            self._known[slot] = _sorted(named), document
             if len(self._known) > _DOCUMENTS_MAX:
                 self._known.popitem(last=False)
         self._known.move_to_end(slot)
         static, document = self._known[slot]
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        for name, fields in static.items():
-            found[name] |= fields
-        if document is not None and variables:
-            for name, field in _in_variables(graph, schema, document, variables):
-                found[name].add(field)
-        return {name: sorted(fields) for name, fields in sorted(found.items())}
+        if document is None or not variables:
+            return static
+        found = defaultdict(set, {name: set(fields) for name, fields in static.items()})
+        for name, field in _in_variables(graph, schema, document, variables):
+            found[name].add(field)
+        return _sorted(found)
 
 
 def fact_of(
@@ -80,6 +81,7 @@ def fact_of(
 ) -> AuditFact:
     """Return the fact to record; without an answer it was refused."""
     content: dict[str, Any] = {
+        "times": 1,
         "agent": principal.agent,
         "purpose": principal.purpose,
         "credential": principal.credential,
@@ -102,6 +104,10 @@ def fact_of(
             "bytes": len(answer.content or b""),
         }
     return AuditFact(principal.tenant, principal.email, at, content)
+
+
+def _sorted(named: Named) -> Reads:
+    return {name: sorted(fields) for name, fields in sorted(named.items())}
 
 
 def lost_fact(tenant: str, count: int, at: datetime) -> AuditFact:

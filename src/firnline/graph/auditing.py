@@ -14,7 +14,7 @@ from firnline.access.principal import Principal
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.answer import Answer, Question
-from firnline.graph.audited import Readings, fact_of, lost_fact
+from firnline.graph.audited import Readings, Reads, fact_of, lost_fact
 from firnline.graph.recorder import AuditRecorder, AuditUnavailableError, Mode
 from firnline.graph.tenants import TenantGraphs
 from firnline.state.audit import AuditChain, AuditTamperedError
@@ -79,7 +79,7 @@ class Auditing:
             row = await self._state.operation(principal.tenant, question.document_id)
             if row is not None:
                 text, operation = row.text, (row.name, row.operation_id)
-        reads: dict[str, list[str]] = {}
+        reads: Reads = {}
         if text is not None and answer is not None and answer.executed:
             graph = await self._graphs.graph(principal.tenant)
             schema = self._graphs.schema(graph).core

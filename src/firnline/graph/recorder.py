@@ -1,5 +1,7 @@
 """Writes what was read to the record, behind the answers: a bounded queue and one task.
 
+Readings that are alike and wait at the same time become one entry that counts them.
+
 Takes facts as answers go out; the sink receives them in batches, tenant by tenant. What happens
 when the queue is full or the sink fails is the mode's: `on` counts what is lost and writes the
 count, `strict` lets nobody have an answer that is not on record, `off` records nothing.
@@ -9,16 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import Generic, Literal, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 
 _LOG = logging.getLogger("firnline.audit")
-_BATCH_MAX = 500
+_BATCH_MAX = 50  # more at a time would hold up the answers
 _GATHER_S = 0.25  # of what one transaction writes
 _RETRY_S = 1.0
 _CLOSING_S = 5.0
@@ -32,6 +35,14 @@ class Fact(Protocol):
     @property
     def tenant(self) -> str:
         """Return the tenant's name."""
+        ...
+
+    def alike(self) -> Hashable:
+        """Return what is equal for facts that may be counted together."""
+        ...
+
+    def add(self, other: Self) -> None:
+        """Count a fact that is alike, too."""
         ...
 
 
@@ -52,6 +63,12 @@ class AuditUnavailableError(FirnlineError):
         )
 
 
+@dataclass(slots=True)
+class _Waiting(Generic[F]):
+    fact: F
+    written: list[asyncio.Future[None]] = field(default_factory=list)
+
+
 class AuditRecorder(Generic[F]):
     """The one writer of a process. `lost` makes the fact that says how much is missing."""
 
@@ -69,7 +86,7 @@ class AuditRecorder(Generic[F]):
         self._clock = clock
         self._mode = mode
         self._waiting_max = waiting_max
-        self._waiting: deque[tuple[F, asyncio.Future[None] | None]] = deque()
+        self._waiting: OrderedDict[Hashable, _Waiting[F]] = OrderedDict()
         self._missing: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -86,16 +103,22 @@ class AuditRecorder(Generic[F]):
         """
         if not self.is_on:
             return
-        written = asyncio.get_running_loop().create_future() if self._mode == "strict" else None
-        if len(self._waiting) >= self._waiting_max:
-            if written is not None:
-                raise AuditUnavailableError
+        key = fact.alike()
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.fact.add(fact)
+        elif len(self._waiting) < self._waiting_max:
+            waiting = self._waiting[key] = _Waiting(fact)
+        elif self._mode == "strict":
+            raise AuditUnavailableError
+        else:
             self._missing[fact.tenant] += 1
             return
-        self._waiting.append((fact, written))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        if written is not None:
+        if self._mode == "strict":
+            written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting.written.append(written)
             await written
 
     async def close(self) -> None:
@@ -115,29 +138,32 @@ class AuditRecorder(Generic[F]):
             if self._mode == "on":  # in strict mode somebody waits
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), _GATHER_S)
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH_MAX, len(self._waiting)))]
+            gathered, self._waiting = list(self._waiting.values()), OrderedDict()
             missing, self._missing = self._missing, Counter()
-            for tenant in dict.fromkeys([*(fact.tenant for fact, _ in batch), *missing]):
-                own = [each for each in batch if each[0].tenant == tenant]
-                await self._write(tenant, own, missing[tenant])
+            for tenant in dict.fromkeys([*(each.fact.tenant for each in gathered), *missing]):
+                own = [each for each in gathered if each.fact.tenant == tenant]
+                for start in range(0, len(own) or 1, _BATCH_MAX):
+                    batch = own[start : start + _BATCH_MAX]
+                    is_last = start + _BATCH_MAX >= len(own)
+                    await self._write(tenant, batch, missing[tenant] if is_last else 0)
 
-    async def _write(
-        self, tenant: str, own: Sequence[tuple[F, asyncio.Future[None] | None]], missing: int
-    ) -> None:
-        facts = [fact for fact, _ in own]
+    async def _write(self, tenant: str, own: Sequence[_Waiting[F]], missing: int) -> None:
+        facts = [each.fact for each in own]
         if missing:
             facts.append(self._lost(tenant, missing))
         try:
             await self._append(tenant, facts)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was written
             _LOG.error("audit entries of a tenant were not written: %s", type(error).__name__)
-            for _, written in own:
-                if written is not None and not written.done():
-                    written.set_exception(AuditUnavailableError())
+            for each in own:
+                for written in each.written:
+                    if not written.done():
+                        written.set_exception(AuditUnavailableError())
             if self._mode == "on":
                 self._missing[tenant] += missing + len(own)
                 await self._clock.sleep(_RETRY_S)
             return
-        for _, written in own:
-            if written is not None and not written.done():
-                written.set_result(None)
+        for each in own:
+            for written in each.written:
+                if not written.done():
+                    written.set_result(None)

@@ -5,12 +5,17 @@ Ciphertext never shows in a repr.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+import orjson
 
 ConnectionState = Literal["pending", "active", "needs_reconnect", "disabled"]
+
+
+_SUMS = ("times", "bytes", "rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +71,28 @@ class AuthorizationRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditFact:
-    """Who read what, before it has a place in a tenant's chain. It holds no value of any field."""
+    """Who read what, before it has a place in a tenant's chain. It holds no value of any field.
+
+    Facts that are alike but for their sizes may be counted as one: `times`, `bytes` and `rows` of
+    `content` are sums.
+    """
 
     tenant: str
     person: str
     at: datetime
-    content: Mapping[str, Any]
+    content: dict[str, Any]
+
+    def alike(self) -> Hashable:
+        """Return what is equal for facts that may be counted together."""
+        told = {name: each for name, each in self.content.items() if name not in _SUMS}
+        return self.tenant, self.person, orjson.dumps(told)
+
+    def add(self, other: Self) -> None:
+        """Count a fact that is alike, too."""
+        for name in _SUMS:
+            mine, theirs = self.content.get(name), other.content.get(name)
+            if theirs is not None:
+                self.content[name] = theirs if mine is None else mine + theirs
 
 
 @dataclass(frozen=True, slots=True)
