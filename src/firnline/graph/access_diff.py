@@ -1,0 +1,126 @@
+"""How the rights of two people differ: objects, fields, rules and how many records each sees.
+
+Takes both people's decisions over one snapshot; the CLI shows the differences to an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from firnline.access.decisions import Decisions
+from firnline.access.principal import Principal
+from firnline.cache.query import Call
+from firnline.cache.render import render
+from firnline.graph.access_explained import in_words
+from firnline.graph.request import Completed, GraphContext
+from firnline.graph.scan import Aliases, ObjectNotSyncedError, Scan
+from firnline.graph.shape import GraphObject, TenantGraph
+from firnline.graph.visible import visible_graph
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRights:
+    """What one person may do with one object; `records` None: nothing of it was synced yet."""
+
+    fields: frozenset[str] = frozenset()
+    rule: str = "no record"
+    records: int | None = 0
+
+    @property
+    def is_readable(self) -> bool:
+        """Say whether anything of the object may be read."""
+        return bool(self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which two people differ."""
+
+    object: str
+    what: str  # readable, fields, records
+    first: str
+    second: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as JSON has it."""
+        return {
+            "object": self.object,
+            "what": self.what,
+            "first": self.first,
+            "second": self.second,
+        }
+
+
+def rights_of(
+    graph: TenantGraph,
+    decisions: Decisions,
+    *,
+    principal: Principal,
+    now: datetime,
+    snapshot: Any,
+) -> dict[str, ObjectRights]:
+    """Return a person's rights to every object, by type."""
+    seen = visible_graph(graph, decisions, principal=principal, now=now)
+    context = GraphContext(
+        principal=principal,
+        graph=graph,
+        decisions=decisions,
+        now=now,
+        resolve=_nothing,
+        freshness=dict,
+    )
+    found = {}
+    for name, whole in graph.objects.items():
+        visible = seen.objects.get(name)
+        found[name] = ObjectRights()
+        if visible is not None:
+            rows = decisions.object(whole.connection, whole.source.name).rows
+            records = _records(context, whole, snapshot)
+            found[name] = ObjectRights(frozenset(visible.fields), in_words(rows), records)
+    return found
+
+
+def differences(
+    first: Mapping[str, ObjectRights], second: Mapping[str, ObjectRights]
+) -> Iterator[Difference]:
+    """Yield in what two people's rights differ, object by object."""
+    for name in sorted(first):
+        one, other = first[name], second[name]
+        if one.is_readable != other.is_readable:
+            yield Difference(name, "readable", _yes(one.is_readable), _yes(other.is_readable))
+        elif one.fields != other.fields:
+            beside, lacking = sorted(one.fields - other.fields), sorted(other.fields - one.fields)
+            yield Difference(name, "fields", _listed(beside), _listed(lacking))
+        if (one.rule, one.records) != (other.rule, other.records) and (
+            one.is_readable and other.is_readable
+        ):
+            yield Difference(name, "records", _counted(one), _counted(other))
+
+
+def _records(context: GraphContext, found: GraphObject, snapshot: Any) -> int | None:
+    try:
+        scan = Scan(context, found, Aliases())
+        counted = snapshot.fetch(*render(scan.select((("n", Call("count", ())),), [])))
+    except ObjectNotSyncedError:
+        return None
+    return int(counted["n"][0].as_py())
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if names else "none more"
+
+
+def _counted(rights: ObjectRights) -> str:
+    number = "not synced yet" if rights.records is None else f"{rights.records:,}"
+    return f"{number}: {rights.rule}"
+
+
+async def _nothing(_info: Any) -> Completed:
+    raise AssertionError("nothing is executed here")
