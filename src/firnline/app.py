@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from firnline.access.principal import Principal
+from firnline.audit.auditing import Auditing
 from firnline.cache.database import TenantDatabase
 from firnline.cache.open_caches import OpenCaches
 from firnline.catalog.discovery import DiscoveryReport, discover_tenant
@@ -30,12 +31,11 @@ from firnline.connections.tokens import (
 from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.answer import Answer, Question
-from firnline.graph.auditing import Auditing
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.deadline import Deadline, in_time
-from firnline.graph.explain import Detail
+from firnline.graph.explain.explanation import Detail
+from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.operations import publish
-from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.respond import Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs

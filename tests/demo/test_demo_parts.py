@@ -119,7 +119,7 @@ def test_literals_cannot_leave_their_quotes(write, literal: str) -> None:
 
 
 def test_different_live_answer_is_said_loudly() -> None:
-    asked = Asked("rep@acme.example", Answer(data={"deals": {"nodes": []}}), 9.0, 3.0)
+    asked = Asked("rep@acme.example", Answer(b'{"deals":{"nodes":[]}}'), 9.0, 3.0)
     other = Live({"deals": {"nodes": [{"name": "secret"}]}}, 3000.0, 5)
     console = Console(width=80, record=True, file=io.StringIO())
     times(console, {"acme": {"rep": Compared(asked, other)}})
@@ -129,6 +129,6 @@ def test_different_live_answer_is_said_loudly() -> None:
 
 
 def test_live_answer_that_never_came_is_neither_equal_nor_different() -> None:
-    asked = Asked("rep@acme.example", Answer(data={"deals": {"nodes": []}}), 9.0, 3.0)
+    asked = Asked("rep@acme.example", Answer(b'{"deals":{"nodes":[]}}'), 9.0, 3.0)
     late = Compared(asked, Live(None, 120_000.0, 800))
     assert late.as_dict()["live_equal"] is None

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ENDLESS = "SELECT max(hash(i)) FROM range(100000000000) t(i)"
 PATIENCE_S = 10
-# Filters through relations: columns in memory cannot answer them, so DuckDB is asked.
-QUESTION = """{ accounts(where: {deals: {some: {isOpen: {eq: true}}}}) { totalCount }
+# Text patterns: columns in memory cannot answer them, so DuckDB is asked.
+QUESTION = """{ accounts(where: {deals: {some: {name: {contains: "a"}}}}) { totalCount }
   deals(where: {account: {name: {isNull: false}}}) { totalCount } }"""
 
 

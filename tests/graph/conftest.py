@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.graph.world import World, seeded
 
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 
 
 @pytest.fixture(scope="module", autouse=True)

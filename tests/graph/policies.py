@@ -12,7 +12,7 @@ from tests.graph.world import PROJECT, World, seeded
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Question
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 
 MIRROR = {"*": {"mode": "mirror"}}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.graph.world import NOW, World
 
 from firnline.access.principal import Principal
-from firnline.graph.access_diff import Difference, ObjectRights, differences, rights_of
+from firnline.graph.explain.access_diff import Difference, ObjectRights, differences, rights_of
 from firnline.graph.session import LazySnapshot, Session
 from firnline.graph.shape import TenantGraph
 

@@ -9,7 +9,7 @@ from tests.graph.world import PEOPLE, World
 
 from firnline.access.model import AllOf, FieldIn, Listed, Nothing
 from firnline.access.principal import Principal
-from firnline.graph.access_explained import AccessExplainer, NothingToExplainError, in_words
+from firnline.graph.explain.access import AccessExplainer, NothingToExplainError, in_words
 from firnline.graph.session import LazySnapshot, Session
 
 

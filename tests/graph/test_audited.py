@@ -10,10 +10,10 @@ from tests.graph.world import NOW, World, seeded
 
 from firnline.access.principal import Principal
 from firnline.access.reach import OperationNotAllowedError
+from firnline.audit.auditing import Auditing
+from firnline.audit.readings import Readings, fact_of
+from firnline.audit.recorder import Mode
 from firnline.graph.answer import Question
-from firnline.graph.audited import Readings, fact_of
-from firnline.graph.auditing import Auditing
-from firnline.graph.recorder import Mode
 
 
 def reads(world: World, text: str, variables: dict[str, Any] | None = None) -> Any:

@@ -16,7 +16,7 @@ import pytest
 from tests.graph.world import World
 
 from firnline.graph import respond, schema
-from firnline.graph.compiled import CompiledOperations
+from firnline.graph.memory.compiled import CompiledOperations
 
 IS_LONG = os.environ.get("FIRNLINE_TESTS") == "long"
 COUNT = 10_000 if IS_LONG else 480

@@ -17,7 +17,7 @@ from firnline.access.principal import Principal
 from firnline.errors import FirnlineError
 from firnline.graph.answer import Question
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.respond import Responder
 
 CANARIES = {"acme": "canaryofacme", "beta": "canaryofbeta"}

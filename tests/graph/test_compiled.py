@@ -13,10 +13,10 @@ from tests.graph.world import NOW, PEOPLE, World, seeded
 from firnline.access.principal import Principal
 from firnline.clock import FixedClock
 from firnline.graph.answer import Question
-from firnline.graph.compiled import Compiled
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.kept_answers import Flights
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.compiled import Compiled
+from firnline.graph.memory.kept_answers import Flights
+from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.respond import Responder
 from firnline.graph.schema import TenantSchema
 

@@ -16,7 +16,7 @@ from tests.graph.world import Row, Rows, World, seeded
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Question
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.respond import Responder
 from firnline.graph.session import SnapshotMovedError
 

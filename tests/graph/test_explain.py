@@ -11,7 +11,7 @@ from tests.graph.world import World
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Question
-from firnline.graph.explain import Detail, ExplainRefusedError, explained_to
+from firnline.graph.explain.explanation import Detail, ExplainRefusedError, explained_to
 
 NESTED = """{
   deals(where: {stage: {neq: "trash"}, or: [{amount: {gt: 1}}, {amount: {isNull: true}}]},

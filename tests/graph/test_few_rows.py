@@ -9,7 +9,7 @@ from tests.graph.rights import grant
 from tests.graph.world import CATALOGS, Rows, World, seeded, seen
 
 from firnline.access.model import FieldIn, Nothing, RowRule
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 
 QUERIES = (
     "{ accounts(orderBy: [{name: ASC}], first: 2) { nodes { id name } pageInfo { hasNextPage } } }",

@@ -12,7 +12,7 @@ from tests.graph.world import CATALOGS, PEOPLE, World, seeded
 
 from firnline.catalog.model import Catalog
 from firnline.graph.diff import compared, read_schema
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 
 ROWS = seeded()
 TARGETS = {"What": ("accounts", "deals", "users"), "Who": ("users", "accounts")}

@@ -26,7 +26,7 @@ from tests.graph.world import CATALOGS, PEOPLE, Row, Rows, World, seeded
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Question
-from firnline.graph.explain import Detail
+from firnline.graph.explain.explanation import Detail
 
 OPEN, SCRAMBLED = "acme", "beta"
 ROWS = seeded()

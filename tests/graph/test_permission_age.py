@@ -13,7 +13,7 @@ from tests.graph.world import CATALOGS, NOW, World, seeded
 from firnline.access.principal import Principal
 from firnline.cache.bookkeeping import Checkpoint
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.respond import Responder
 from firnline.graph.tenants import TenantGraphs
 from firnline.spec.model import AccessSpec

@@ -9,7 +9,7 @@ import pytest
 from tests.graph.policies import asked, person, with_policy
 from tests.graph.world import World, seeded
 
-from firnline.graph.kept_answers import KeptAnswers
+from firnline.graph.memory.kept_answers import KeptAnswers
 
 REGIONS = {"attributes": {"regions": ("north", "West")}}
 POLICY = {

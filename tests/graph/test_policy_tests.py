@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from firnline.cli.main import cli
-from firnline.graph.policy_tests import policy_problems, shown_by_policy
+from firnline.graph.policy.tests_of_policies import policy_problems, shown_by_policy
 from firnline.spec.load import load_project
 from firnline.spec.model import Project
 from firnline.spec.policy import PolicyTest

@@ -14,7 +14,7 @@ from firnline.access.reach import AgentRefusedError, OperationNotAllowedError, P
 from firnline.errors import FirnlineError
 from firnline.graph.answer import Question
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.respond import Responder
 
 WHO = "all@x.test"

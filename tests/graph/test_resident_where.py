@@ -18,7 +18,7 @@ from tests.graph.world import NOW, PEOPLE, PROJECT, World, seeded, seen
 
 from firnline.access.model import FieldIn
 from firnline.clock import FixedClock
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.graph.world import PROJECT, World, seeded
 
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 
 TICKETS = seeded()["desk", "tickets"]
 

@@ -17,7 +17,7 @@ from tests.graph.world import World
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Question
-from firnline.graph.explain import Detail
+from firnline.graph.explain.explanation import Detail
 
 FOLDERS = sorted(
     path.parent for path in Path(__file__).parent.glob("snapshots/*/operation.graphql")

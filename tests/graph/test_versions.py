@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.graph.world import World, seeded
 
-from firnline.graph.resident_tables import ResidentTables
+from firnline.graph.memory.tables import ResidentTables
 
 QUESTION = """{
   accounts(first: 200) { nodes { id revenue } }

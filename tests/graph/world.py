@@ -44,8 +44,8 @@ from firnline.catalog.model import (
 from firnline.clock import FixedClock
 from firnline.graph.answer import Answer, Question
 from firnline.graph.cursor import CursorSeal
+from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.operations import publish
-from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.respond import Responder
 from firnline.graph.tenants import TenantGraphs
 from firnline.settings import Settings

@@ -26,8 +26,8 @@ from firnline.connectors.protocol import Connector, Request, Response, Steps
 from firnline.connectors.registry import load_connector
 from firnline.graph.answer import Question
 from firnline.graph.cursor import CursorSeal
+from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.names import graphql_name
-from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.respond import Responder
 from firnline.graph.shape import GraphObject
 from firnline.graph.tenants import TenantGraphs

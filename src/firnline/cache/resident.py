@@ -1,6 +1,6 @@
 """Columns in memory: sort codes and key indexes of one object's values, in one data version.
 
-Takes Arrow columns that DuckDB computed; graph.resident finds rows through them in microseconds.
+Takes Arrow columns that DuckDB computed; graph.memory finds rows through them in microseconds.
 Nothing here is changed in place: a new data version makes new ones.
 """
 

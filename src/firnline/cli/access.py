@@ -16,8 +16,8 @@ from firnline.access.principal import Principal
 from firnline.app import App, opened
 from firnline.cli.running import AsJson, Directory, print_json, run
 from firnline.errors import UsageError
-from firnline.graph.access_diff import Difference, differences, rights_of
-from firnline.graph.access_explained import AccessExplainer
+from firnline.graph.explain.access import AccessExplainer
+from firnline.graph.explain.access_diff import Difference, differences, rights_of
 from firnline.graph.session import LazySnapshot, Session
 from firnline.graph.shape import TenantGraph
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from firnline.cli.running import AsJson, print_json
 from firnline.clock import SystemClock
-from firnline.graph.policy_tests import policy_problems
+from firnline.graph.policy.tests_of_policies import policy_problems
 from firnline.spec.check import notes_on
 from firnline.spec.effective import effective_mappings
 from firnline.spec.load import load_project

@@ -17,7 +17,7 @@ from firnline.cli.files import read_standard_input, read_text
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.errors import UsageError
 from firnline.graph.answer import Answer
-from firnline.graph.explain import Detail
+from firnline.graph.explain.explanation import Detail
 
 
 class VariablesError(UsageError):

@@ -15,7 +15,7 @@ import orjson
 from graphql import GraphQLError
 
 from firnline.errors import FirnlineError
-from firnline.graph.explain import Detail
+from firnline.graph.explain.explanation import Detail
 from firnline.graph.parts import Parts
 from firnline.graph.request import GraphContext
 

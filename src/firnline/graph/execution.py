@@ -11,20 +11,20 @@ from typing import Any
 import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
 
-from firnline.graph.compiled import Root
 from firnline.graph.cost import VALUES_MAX, CostError, cost_of_list, cost_of_record
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.explain import Explanation
+from firnline.graph.explain.explanation import Explanation
+from firnline.graph.explain.trace import TracedLoader, TracedPlanner
 from firnline.graph.federation import ENTITIES, entities
-from firnline.graph.levels import Level, RecordLevel
 from firnline.graph.loader import Loader
+from firnline.graph.memory.compiled import Root
+from firnline.graph.memory.levels import Level, RecordLevel
+from firnline.graph.memory.tables import ResidentTables
+from firnline.graph.memory.views import ResidentReader
 from firnline.graph.plan import Planner
 from firnline.graph.request import Completed, GraphContext
-from firnline.graph.resident import ResidentReader
-from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.session import LazySnapshot, Session
-from firnline.graph.trace import TracedLoader, TracedPlanner
 
 
 class Execution:

@@ -16,7 +16,14 @@ import orjson
 from firnline.cache.query import Select
 from firnline.cache.render import render
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.levels import Level, RecordLevel, Related, level_of, record_level_of
+from firnline.graph.memory.answers import (
+    RECORDS_MAX,
+    OperationTooCostlyError,
+    ResidentAnswers,
+    Text,
+)
+from firnline.graph.memory.levels import Level, RecordLevel, Related, level_of, record_level_of
+from firnline.graph.memory.views import ResidentReader, UnfitError, UnloadedError
 from firnline.graph.plan import (
     Child,
     Compound,
@@ -26,13 +33,6 @@ from firnline.graph.plan import (
     Part,
     RecordPlan,
     RecordSelection,
-)
-from firnline.graph.resident import ResidentReader, UnfitError, UnloadedError
-from firnline.graph.resident_json import (
-    RECORDS_MAX,
-    OperationTooCostlyError,
-    ResidentAnswers,
-    Text,
 )
 from firnline.graph.rows import Rows
 from firnline.graph.statements import PARENT

@@ -19,10 +19,10 @@ from firnline.cache.query import (
 )
 from firnline.catalog.conditions import COLUMN_TYPES, bound, condition
 from firnline.graph.branches import Branches
-from firnline.graph.criteria import CriteriaReader, Operand
 from firnline.graph.cursor import CursorSeal, after, before
 from firnline.graph.filter import Filters, SortKey
 from firnline.graph.grouping import Grouper, GroupStatement, group_limit
+from firnline.graph.memory.criteria import CriteriaReader, Operand
 from firnline.graph.narrowing import Narrowing
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan

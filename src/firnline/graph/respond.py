@@ -30,18 +30,18 @@ from firnline.errors import UsageError
 from firnline.graph.answer import Answer, Question, code_of, extensions_of, formatted
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
-from firnline.graph.explain import Explanation, stage
+from firnline.graph.explain.explanation import Explanation, stage
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
-from firnline.graph.kept_answers import Flights, question_key
-from firnline.graph.levels import Level, RecordLevel
-from firnline.graph.loading import BackgroundLoading
+from firnline.graph.memory.answers import ResidentAnswers
+from firnline.graph.memory.kept_answers import Flights, question_key
+from firnline.graph.memory.levels import Level, RecordLevel
+from firnline.graph.memory.loading import BackgroundLoading
+from firnline.graph.memory.recall import Asked, Recall
+from firnline.graph.memory.tables import ResidentTables
+from firnline.graph.memory.views import ResidentReader, UnfitError
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.parts import DEFER, Parts
-from firnline.graph.recall import Asked, Recall
 from firnline.graph.request import Completed, GraphContext
-from firnline.graph.resident import ResidentReader, UnfitError
-from firnline.graph.resident_json import ResidentAnswers
-from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
 from firnline.graph.tenants import TenantGraphs

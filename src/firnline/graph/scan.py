@@ -30,11 +30,11 @@ from firnline.catalog.conditions import COLUMN_TYPES, coerced
 from firnline.catalog.mapping import PathResolver, conditions, mapped, path_steps, source_paths
 from firnline.catalog.model import FieldInfo, ObjectInfo
 from firnline.errors import FirnlineError
-from firnline.graph.binding import ruling_on
-from firnline.graph.masks import mask_reason, masked
 from firnline.graph.moments import is_timeless, is_timeless_field
+from firnline.graph.policy.binding import ruling_on
+from firnline.graph.policy.masks import mask_reason, masked
+from firnline.graph.policy.row_rules import RowRules
 from firnline.graph.request import AccessNote, GraphContext
-from firnline.graph.row_rules import RowRules
 from firnline.graph.shape import GraphField, GraphObject
 from firnline.spec.model import FromField
 

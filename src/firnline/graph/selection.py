@@ -29,7 +29,7 @@ from graphql import (
 )
 from graphql.execution.values import get_argument_values, get_directive_values
 
-from firnline.graph.criteria import Path
+from firnline.graph.memory.criteria import Path
 
 
 class Selected:

@@ -18,9 +18,9 @@ from firnline.catalog.model import Catalog, EnumValue, FieldInfo, ObjectInfo, Sc
 from firnline.graph.choices import choices_of, choices_text
 from firnline.graph.compounds import GraphCompound, provider_compounds
 from firnline.graph.names import field_name, graphql_name, names_beside, object_names
-from firnline.graph.permission_age import AgeLimit, age_limits
+from firnline.graph.policy.permission_age import AgeLimit, age_limits
+from firnline.graph.policy.reduction import without_hidden
 from firnline.graph.provenance import label_and_help, provenance, sentences
-from firnline.graph.reduction import without_hidden
 from firnline.graph.ways import GraphFork, GraphRelation, provider_ways
 from firnline.spec.effective import (
     EffectiveMapping,

@@ -21,8 +21,14 @@ from firnline.cache.query import (
     Select,
 )
 from firnline.catalog.model import ScalarName
-from firnline.graph.criteria import CriteriaReader, Criterion, NoCriteriaError, Operand, split
 from firnline.graph.filter import SortKey
+from firnline.graph.memory.criteria import (
+    CriteriaReader,
+    Criterion,
+    NoCriteriaError,
+    Operand,
+    split,
+)
 from firnline.graph.scan import Scan
 from firnline.graph.shape import GraphObject, GraphRelation
 

@@ -19,8 +19,8 @@ from firnline.access.reach import UNLIMITED, Reach, reach_of
 from firnline.cache.permission_rows import CachedPermissionRows
 from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
-from firnline.graph.binding import rulings
-from firnline.graph.permission_age import Ages, Stamps, ages_of
+from firnline.graph.policy.binding import rulings
+from firnline.graph.policy.permission_age import Ages, Stamps, ages_of
 from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph
 from firnline.graph.sharing import FIELDS_MAX, Catalogs, SharedGraphs, SharedSchemas

@@ -18,7 +18,7 @@ from graphql import GraphQLResolveInfo, GraphQLSchema
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.graph.federation import federated_sdl
-from firnline.graph.reduction import reduced
+from firnline.graph.policy.reduction import reduced
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema

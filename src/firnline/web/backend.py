@@ -18,7 +18,7 @@ from firnline.cache.database import TenantDatabase
 from firnline.catalog.relative_time import resolve
 from firnline.errors import FirnlineError
 from firnline.graph.documents import DocumentRules, Documents
-from firnline.graph.explain import Detail, explained_to
+from firnline.graph.explain.explanation import Detail, explained_to
 from firnline.graph.guard import DocumentLimits, guarded
 from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice

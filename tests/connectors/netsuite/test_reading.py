@@ -262,7 +262,8 @@ def test_page_whose_last_record_lacks_the_cursor_is_an_error_with_a_next_step() 
 
 
 def test_key_of_several_columns_is_made_and_read_on_in_order() -> None:
-    rows = load_module("netsuite", "records").PERMISSION_OBJECTS[1]
+    described = load_module("netsuite", "records").PERMISSION_OBJECTS
+    rows = next(each for each in described if each.name == "rolepermissions")
     answer = Response(
         200,
         {},

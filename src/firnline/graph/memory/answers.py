@@ -18,9 +18,11 @@ import pyarrow as pa
 
 from firnline.cache.resident import NULL, Matches, Picked, Positions, first_matching
 from firnline.errors import UsageError
-from firnline.graph.criteria import Criterion, Operand, Values
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.levels import (
+from firnline.graph.memory.aggregates import aggregated
+from firnline.graph.memory.aggregates import load as load_aggregates
+from firnline.graph.memory.criteria import Criterion, Operand, Values
+from firnline.graph.memory.levels import (
     Level,
     LevelPart,
     Record,
@@ -31,10 +33,8 @@ from firnline.graph.levels import (
     origins_in,
     records_of,
 )
-from firnline.graph.resident import ResidentReader, UnfitError, View
-from firnline.graph.resident_aggregates import aggregated
-from firnline.graph.resident_aggregates import load as load_aggregates
-from firnline.graph.resident_where import ROWS_AT_ONCE_MAX, ResidentWhere, matching
+from firnline.graph.memory.views import ResidentReader, UnfitError, View
+from firnline.graph.memory.where import ROWS_AT_ONCE_MAX, ResidentWhere, matching
 
 RECORDS_MAX = 100_000  # in one answer
 _APART = orjson.Fragment(b"\x00")

@@ -1,6 +1,6 @@
 """Aggregates over rows of columns in memory, one answer per parent.
 
-Takes the rows that match a list and whose they are; resident_json puts the texts in its answers.
+Takes the rows that match a list and whose they are; `answers` puts the texts in its answers.
 Only what comes out as DuckDB has it, digit by digit, is worked out here: no sums of floats.
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from firnline.cache.resident import NULL, Picked
 from firnline.graph.aggregates import aggregate_scalar
-from firnline.graph.resident import UnfitError, View
+from firnline.graph.memory.views import UnfitError, View
 from firnline.graph.totals import AggregateColumn, AggregateShape, columns_in
 
 _WHOLE_MAX = 2**63

@@ -28,7 +28,7 @@ from firnline.cache.query import Bound, Call, Column, Select, Table, all_of
 from firnline.cache.render import render
 from firnline.catalog.mapping import source_paths
 from firnline.errors import UsageError
-from firnline.graph.binding import ruling_on
+from firnline.graph.policy.binding import ruling_on
 from firnline.graph.shape import GraphObject, TenantGraph
 
 _VALUES_SHOWN = 5

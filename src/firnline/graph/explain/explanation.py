@@ -17,9 +17,9 @@ from firnline.access.model import Everything, Nothing
 from firnline.access.principal import Principal
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
+from firnline.graph.explain.trace import Trace
 from firnline.graph.request import GraphContext
 from firnline.graph.scan import Scan, is_ours
-from firnline.graph.trace import Trace
 
 SCOPE = "explain"
 OPERATOR_SCOPE = "explain:operator"

@@ -19,9 +19,12 @@ from firnline.cache.render import render
 from firnline.cache.resident import Picked, Positions
 from firnline.cache.withheld import without_row_filters
 from firnline.clock import Clock
+from firnline.graph.explain.wording import filter_words, order_words, path_words, shown
 from firnline.graph.federation import ENTITIES
-from firnline.graph.levels import Level, Record, RecordLevel
 from firnline.graph.loader import Loader
+from firnline.graph.memory.answers import ResidentAnswers, Text
+from firnline.graph.memory.levels import Level, Record, RecordLevel
+from firnline.graph.memory.views import View
 from firnline.graph.plan import (
     Child,
     Compound,
@@ -32,13 +35,10 @@ from firnline.graph.plan import (
     RecordPlan,
     RecordSelection,
 )
-from firnline.graph.resident import View
-from firnline.graph.resident_json import ResidentAnswers, Text
 from firnline.graph.rows import Rows
 from firnline.graph.selection import Selected
 from firnline.graph.shape import GraphObject, GraphRelation
 from firnline.graph.statements import Statement
-from firnline.graph.wording import filter_words, order_words, path_words, shown
 
 Plan = ListPlan | RecordPlan
 MEMORY, DUCKDB = "memory", "duckdb"

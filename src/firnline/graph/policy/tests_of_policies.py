@@ -27,7 +27,7 @@ from firnline.catalog.conditions import bound
 from firnline.catalog.mapping import scalar_of
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
 from firnline.errors import UsageError
-from firnline.graph.binding import rulings
+from firnline.graph.policy.binding import rulings
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scan import Aliases, Scan
 from firnline.graph.shape import GraphObject, TenantGraph, graph_of

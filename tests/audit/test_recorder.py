@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from firnline.audit.recorder import AuditRecorder, AuditUnavailableError, Mode
 from firnline.clock import SystemClock
-from firnline.graph.recorder import AuditRecorder, AuditUnavailableError, Mode
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Decides criteria over rows of columns in memory, as SQL would: true, false or unknown.
 
-Takes the criteria of a level and views; resident_json receives which rows satisfy them. What holds
+Takes the criteria of a level and views; `answers` receives which rows satisfy them. What holds
 for related records is worked out once over their whole table, per key that leads to them, and kept
 with it where neither a variable nor the clock has a part in it.
 """
@@ -24,7 +24,7 @@ from firnline.cache.resident import (
     Positions,
     Verdict,
 )
-from firnline.graph.criteria import (
+from firnline.graph.memory.criteria import (
     Aggregated,
     Criterion,
     Joined,
@@ -34,8 +34,8 @@ from firnline.graph.criteria import (
     Values,
     operands_of,
 )
+from firnline.graph.memory.views import ResidentReader, View
 from firnline.graph.moments import is_timeless
-from firnline.graph.resident import ResidentReader, View
 
 ROWS_AT_ONCE_MAX = 300_000  # more are worked through in a thread, not on the event loop
 

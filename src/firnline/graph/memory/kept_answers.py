@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from firnline.access.model import objects_of
-from firnline.graph.binding import ruling_reads
+from firnline.graph.policy.binding import ruling_reads
 from firnline.graph.request import AccessNote, GraphContext
 
 T = TypeVar("T")

@@ -20,17 +20,17 @@ from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.answer import Answer, Question, extensions_of
-from firnline.graph.compiled import CompiledOperations, levels_in
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
-from firnline.graph.explain import Explanation
-from firnline.graph.kept_answers import KeptAnswers
-from firnline.graph.levels import Level, RecordLevel
+from firnline.graph.explain.explanation import Explanation
+from firnline.graph.memory.answers import ResidentAnswers
+from firnline.graph.memory.compiled import CompiledOperations, levels_in
+from firnline.graph.memory.kept_answers import KeptAnswers
+from firnline.graph.memory.levels import Level, RecordLevel
+from firnline.graph.memory.tables import ResidentTables
+from firnline.graph.memory.views import ResidentReader, UnfitError, UnloadedError
 from firnline.graph.moments import is_timeless, is_timeless_document
 from firnline.graph.request import GraphContext
-from firnline.graph.resident import ResidentReader, UnfitError, UnloadedError
-from firnline.graph.resident_json import ResidentAnswers
-from firnline.graph.resident_tables import ResidentTables
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError
 from firnline.graph.shape import TenantGraph

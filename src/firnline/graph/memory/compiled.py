@@ -29,10 +29,10 @@ from graphql import (
 from graphql.execution.values import get_variable_values
 from graphql.language import SKIP
 
-from firnline.graph.criteria import Values
-from firnline.graph.levels import Level, RecordLevel, is_whole, operands_in
+from firnline.graph.memory.answers import ResidentAnswers
+from firnline.graph.memory.criteria import Values
+from firnline.graph.memory.levels import Level, RecordLevel, is_whole, operands_in
 from firnline.graph.request import AccessNote, GraphContext
-from firnline.graph.resident_json import ResidentAnswers
 
 PLANS_MAX = 1024  # documents, per set of readable fields
 SHAPES_MAX = 16  # per document: values of the variables that shape the plan

@@ -1,6 +1,6 @@
 """Levels: the skeleton of a plan that columns in memory can answer, free of one request's parts.
 
-Takes planned lists and records; resident_json answers them, and compiled keeps them to be asked
+Takes planned lists and records; `answers` answers them, and compiled keeps them to be asked
 again with other values of the same variables.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from firnline.access.principal import Principal
-from firnline.graph.criteria import Criterion, Operand, Values, operands_of, with_values
+from firnline.graph.memory.criteria import Criterion, Operand, Values, operands_of, with_values
 from firnline.graph.narrowing import Narrowing
 from firnline.graph.plan import (
     Child,

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from firnline.access.principal import Principal
+from firnline.audit.readings import Readings, Reads, fact_of, lost_fact
+from firnline.audit.recorder import AuditRecorder, AuditUnavailableError, Mode
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.answer import Answer, Question
-from firnline.graph.audited import Readings, Reads, fact_of, lost_fact
-from firnline.graph.recorder import AuditRecorder, AuditUnavailableError, Mode
 from firnline.graph.tenants import TenantGraphs
 from firnline.state.audit import AuditChain, AuditTamperedError
 from firnline.state.state import State

@@ -1,7 +1,7 @@
 """Criteria: a coerced `where` as a tree that columns in memory can decide.
 
 Takes the input value of a list field; statements puts the tree into the outline of a statement,
-resident_where decides it with SQL's logic of three values. What only DuckDB decides has no tree.
+`where` decides it with SQL's logic of three values. What only DuckDB decides has no tree.
 """
 
 from __future__ import annotations

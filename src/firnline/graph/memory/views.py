@@ -1,6 +1,6 @@
 """Columns in memory: finds the records of simple lists without DuckDB.
 
-Takes a request's context and its snapshot; resident_json answers lists and records through a
+Takes a request's context and its snapshot; `answers` answers lists and records through a
 `View` per object. A list is simple when it filters by plain comparisons of its own fields and
 sorts by its own fields. Everything is computed through scans, so values, memberships and row
 filters are those that DuckDB would give, and is kept for as long as the data versions it was
@@ -41,12 +41,12 @@ from firnline.cache.resident import (
 from firnline.catalog.conditions import COLUMN_TYPES, bound
 from firnline.catalog.mapping import find_path, path_steps, source_paths
 from firnline.catalog.model import ScalarName
-from firnline.graph.binding import ruling_on
 from firnline.graph.filter import operated
-from firnline.graph.levels import SortSpec
+from firnline.graph.memory.levels import SortSpec
+from firnline.graph.memory.tables import ResidentTables, Table
 from firnline.graph.moments import bounds_of, is_timeless
+from firnline.graph.policy.binding import ruling_on
 from firnline.graph.request import GraphContext
-from firnline.graph.resident_tables import ResidentTables, Table
 from firnline.graph.scan import Aliases, Scan
 from firnline.graph.shape import GraphField, GraphObject
 from firnline.graph.statements import answered

@@ -1,0 +1,1 @@
+"""Who read what: readings of documents, put on record behind the answers."""

@@ -1,0 +1,1 @@
+"""What columns in memory answer: levels, views, compiled operations, kept answers."""

@@ -1,0 +1,1 @@
+"""The builder's policy in every scan: row conditions, masks, age limits, and its own tests."""
