@@ -148,8 +148,6 @@ def level_of(plan: ListPlan) -> Level | None:
     """Return the level of a planned list, None when DuckDB has to answer it."""
     if any(part.kind not in _KINDS for part in plan.parts):
         return None
-    if any(_has_compounds(each) for part in plan.parts for each in part.selections):
-        return None
     statements = [each for each in (plan.page, plan.totals) if each is not None]
     origins = plan.page.columns.origins if plan.page is not None else {}
     parts = tuple(_part(part, origins) for part in plan.parts)
@@ -177,8 +175,6 @@ def level_of(plan: ListPlan) -> Level | None:
 
 def record_level_of(plan: RecordPlan) -> RecordLevel | None:
     """Return the level of a planned record, None when DuckDB has to answer it."""
-    if _has_compounds(plan.selection):
-        return None
     statement = plan.statement
     record = _record(plan.selection, statement.columns.origins)
     if statement.scan.denied is not None:
@@ -243,10 +239,6 @@ def _is_totalled(totals: AggregateStatement, parts: Iterable[Part]) -> bool:
     return all(is_summed_up(each, totals.scan.object) for each in shapes)
 
 
-def _has_compounds(selection: RecordSelection) -> bool:
-    return any(isinstance(entry, Compound) for entry in selection.entries)
-
-
 def _record(selection: RecordSelection, origins: Mapping[str, Origin]) -> Record:
     members: list[Run | Related] = []
     run: list[Value] = []
@@ -254,7 +246,6 @@ def _record(selection: RecordSelection, origins: Mapping[str, Origin]) -> Record
         if isinstance(entry, Leaf | Compound):
             run.append(_value(entry, origins))
             continue
-        assert not isinstance(entry, Compound)
         if run:
             members.append(_run(run))
             run = []
