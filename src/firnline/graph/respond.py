@@ -12,6 +12,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ import orjson
 from graphql import (
     DocumentNode,
     ExperimentalIncrementalExecutionResults,
+    GraphQLError,
     GraphQLResolveInfo,
 )
 
@@ -128,12 +130,18 @@ class Responder:
             return await self._in_parts(asked)
         if asked.explanation is not None or asked.variables is None:
             return await self._answered(asked)
-        found = self._known(asked)
-        if found is not None:
-            return found
+        rights_are_known = True
+        try:
+            found = self._known(asked)
+            if found is not None:
+                return found
+        except NeedsThreadError:
+            rights_are_known = False
         term = self._graphs.term(asked.graph, principal)
         slot = (asked.slot(""), principal, asked.variables, asked.database.generation, term)
-        return await self._flights.join(slot, lambda: self._answered(asked))
+        return await self._flights.join(
+            slot, lambda: self._answered(asked, may_recall=not rights_are_known)
+        )
 
     async def _asked(self, principal: Principal, question: Question) -> Asked:
         """Return the question with all that answers it; raises what refuses it."""
@@ -159,13 +167,13 @@ class Responder:
         )
 
     def _known(self, asked: Asked) -> Answer | None:
-        """Return an answer at once, without a thread, where that is possible."""
+        """Return an answer at once, without a thread, where that is possible.
+
+        Raises NeedsThreadError when the rights are not known.
+        """
         freshness = self._freshness(asked.database)
         snapshot = LazySnapshot(asked.database)
-        try:
-            decisions = self._graphs.decisions(asked.graph, asked.principal, snapshot)
-        except NeedsThreadError:
-            return None
+        decisions = self._graphs.decisions(asked.graph, asked.principal, snapshot)
         return self._recalled(asked, decisions, freshness, snapshot)
 
     def _recalled(
@@ -205,11 +213,16 @@ class Responder:
         self._recall.keep(asked, content, context, snapshot.versions)
         return Answer(content, extensions=extensions_of(context, context.freshness()))
 
-    async def _answered(self, asked: Asked) -> Answer:
-        """Answer the whole way: parse, validate, plan, load."""
+    async def _answered(self, asked: Asked, *, may_recall: bool = False) -> Answer:
+        """Answer the whole way: parse, validate, plan, load.
+
+        With `may_recall` what is known of earlier questions was not looked at yet.
+        """
         for is_settled in (False, True):
             try:
-                answer = await self._executed(asked, is_settled=is_settled)
+                answer = await self._executed(
+                    asked, is_settled=is_settled, may_recall=may_recall or is_settled
+                )
             except SnapshotMovedError:
                 continue
             if not any(code_of(error) == SnapshotMovedError.code for error in answer.errors):
@@ -218,7 +231,7 @@ class Responder:
             "the data kept changing while the question was answered", hint="Ask again."
         )
 
-    async def _executed(self, asked: Asked, *, is_settled: bool) -> Answer:
+    async def _executed(self, asked: Asked, *, is_settled: bool, may_recall: bool) -> Answer:
         graph, question, text = asked.graph, asked.question, asked.text
         # Before the snapshot: a sync between the two may make the data younger than what we say of
         # it, never older.
@@ -231,8 +244,9 @@ class Responder:
                     self._graphs.decisions, graph, asked.principal, inline=True
                 )
             if asked.explanation is None:
-                # The rights may be known only now.
-                found = self._recalled(asked, decisions, freshness, session.snapshot)
+                found = None
+                if may_recall:
+                    found = self._recalled(asked, decisions, freshness, session.snapshot)
                 found = found or await self._recalled_in_thread(
                     asked, decisions, freshness, session
                 )
@@ -263,16 +277,11 @@ class Responder:
             self._recall.compile(asked, execution)
             self._recall.keep(asked, content, context, session.snapshot.versions)
         self._load(asked, context, execution.unloaded)
-        extensions = extensions_of(context, freshness)
-        if asked.explanation is not None:
-            extensions["explain"] = asked.explanation.as_dict(context, session.snapshot.versions)
-        return Answer(
-            content=content,
-            errors=tuple(formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
-            extensions=extensions,
-            statements=tuple(execution.statements),
-            executed=context.variables is not None,
-        )
+        answer = _answer_of(content, result.errors, execution, context)
+        if asked.explanation is None:
+            return answer
+        told = asked.explanation.as_dict(context, session.snapshot.versions)
+        return replace(answer, extensions={**answer.extensions, "explain": told})
 
     async def _in_parts(self, asked: Asked) -> Answer:
         """Answer what is not deferred; the rest follows, from the same snapshot."""
@@ -295,14 +304,8 @@ class Responder:
                 extensions = partial(extensions_of, context, freshness)
                 later = Parts(result, held.pop_all(), formatted=formatted, extensions=extensions)
                 result = result.initial_result
-        return Answer(
-            content=None if result.data is None else orjson.dumps(result.data),
-            errors=tuple(formatted(error) for error in (result.errors or [])[:_ERRORS_MAX]),
-            extensions=extensions_of(context, freshness),
-            statements=tuple(execution.statements),
-            executed=context.variables is not None,
-            later=later,
-        )
+        content = None if result.data is None else orjson.dumps(result.data)
+        return replace(_answer_of(content, result.errors, execution, context), later=later)
 
     def _context(
         self,
@@ -393,6 +396,22 @@ def _check_operation(document: DocumentNode, wanted: str | None) -> None:
             f"the document holds {len(names)} operations and none was chosen",
             hint="Send operationName.",
         )
+
+
+def _answer_of(
+    content: bytes | None,
+    errors: Sequence[GraphQLError] | None,
+    execution: Execution,
+    context: GraphContext,
+) -> Answer:
+    """Return what an execution came to."""
+    return Answer(
+        content=content,
+        errors=tuple(map(formatted, (errors or ())[:_ERRORS_MAX])),
+        extensions=extensions_of(context, context.freshness()),
+        statements=tuple(execution.statements),
+        executed=context.variables is not None,
+    )
 
 
 async def _unasked(_info: GraphQLResolveInfo[Any]) -> Completed:
