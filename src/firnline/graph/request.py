@@ -93,3 +93,8 @@ class GraphContext:
     def note(self, note: AccessNote) -> None:
         """Remember something withheld, once per coordinate and effect."""
         self.notes.setdefault((note.coordinate, note.effect), note)
+
+
+async def unexecuted(_info: GraphQLResolveInfo[Any]) -> Completed:
+    """Resolve nothing: for contexts that are planned or looked things up with, not executed."""
+    raise AssertionError("nothing is executed here")

@@ -43,7 +43,7 @@ from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.memory.views import ResidentReader, UnfitError
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.parts import DEFER, Parts
-from firnline.graph.request import Completed, GraphContext
+from firnline.graph.request import Completed, GraphContext, unexecuted
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
 from firnline.graph.tenants import TenantGraphs
@@ -180,7 +180,7 @@ class Responder:
         self, asked: Asked, decisions: Decisions, freshness: Freshness, snapshot: LazySnapshot
     ) -> Answer | None:
         """Return an answer that was kept, or that columns in memory give at once."""
-        context = self._context(asked, decisions, freshness, _unasked)
+        context = self._context(asked, decisions, freshness, unexecuted)
         kept = self._recall.kept(asked, context, snapshot.versions)
         if kept is not None or self._recall.is_slow(asked, decisions):
             return kept
@@ -194,7 +194,7 @@ class Responder:
         """Return what columns in memory give of a question that would hold up the event loop."""
         if not self._recall.is_slow(asked, decisions):
             return None
-        context = self._context(asked, decisions, freshness, _unasked)
+        context = self._context(asked, decisions, freshness, unexecuted)
         unloaded: list[Level | RecordLevel] = []
         content = await session.run(self._recall.from_memory, asked, context, unloaded)
         return self._remembered(asked, content, context, unloaded, session.snapshot)
@@ -339,7 +339,7 @@ class Responder:
             async with Session(database) as session:
                 await session.run(LazySnapshot.settle)
                 decisions = await session.run(self._graphs.decisions, asked.graph, asked.principal)
-                now = self._context(asked, decisions, {}, _unasked)
+                now = self._context(asked, decisions, {}, unexecuted)
                 await session.run(_loaded, resident, now, self._seal, levels)
 
         slot = (asked.slot(context.decisions.fingerprint), asked.database.generation)
@@ -412,10 +412,6 @@ def _answer_of(
         statements=tuple(execution.statements),
         executed=context.variables is not None,
     )
-
-
-async def _unasked(_info: GraphQLResolveInfo[Any]) -> Completed:
-    raise AssertionError("what is known already is not executed")
 
 
 def _loaded(

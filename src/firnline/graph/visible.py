@@ -7,19 +7,19 @@ is null there, and never an error that tells it exists.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 from typing import TypeVar
 
-from graphql import GraphQLResolveInfo, GraphQLSchema
+from graphql import GraphQLSchema
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.graph.federation import federated_sdl
 from firnline.graph.policy.reduction import reduced
-from firnline.graph.request import Completed, GraphContext
+from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
 from firnline.graph.search import SearchIndex
@@ -44,7 +44,7 @@ def visible_graph(
         graph=graph,
         decisions=replace(decisions, stored=_everything(graph)),
         now=now,
-        resolve=_nothing,
+        resolve=unexecuted,
         freshness=dict,
     )
     readable = {
@@ -79,10 +79,6 @@ def _is_readable(scan: Scan, name: str) -> bool:
     except MaskedFieldError:
         return False
     return True
-
-
-def _nothing(_info: GraphQLResolveInfo[GraphContext]) -> Awaitable[Completed]:
-    raise AssertionError("nothing is executed here")
 
 
 class VisibleGraphs:

@@ -15,7 +15,7 @@ from firnline.access.principal import Principal
 from firnline.cache.query import Call
 from firnline.cache.render import render
 from firnline.graph.explain.access import in_words
-from firnline.graph.request import Completed, GraphContext
+from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.scan import Aliases, ObjectNotSyncedError, Scan
 from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.graph.visible import visible_graph
@@ -69,7 +69,7 @@ def rights_of(
         graph=graph,
         decisions=decisions,
         now=now,
-        resolve=_nothing,
+        resolve=unexecuted,
         freshness=dict,
     )
     found = {}
@@ -120,7 +120,3 @@ def _listed(names: list[str]) -> str:
 def _counted(rights: ObjectRights) -> str:
     number = "not synced yet" if rights.records is None else f"{rights.records:,}"
     return f"{number}: {rights.rule}"
-
-
-async def _nothing(_info: Any) -> Completed:
-    raise AssertionError("nothing is executed here")

@@ -8,14 +8,12 @@ permissions are taken to allow everything, so that the builder's policy alone de
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
-
-from graphql import GraphQLResolveInfo
 
 from firnline.access.decisions import Decisions
 from firnline.access.model import Everything, ObjectAccess, SourceAccess
@@ -28,7 +26,7 @@ from firnline.catalog.mapping import scalar_of
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
 from firnline.errors import UsageError
 from firnline.graph.policy.binding import rulings
-from firnline.graph.request import Completed, GraphContext
+from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.scan import Aliases, Scan
 from firnline.graph.shape import GraphObject, TenantGraph, graph_of
 from firnline.spec.document import YamlPath, read_document
@@ -292,11 +290,7 @@ def _context(graph: TenantGraph, test: PolicyTest, now: datetime) -> GraphContex
         graph=graph,
         decisions=decisions,
         now=now,
-        resolve=_nothing,
+        resolve=unexecuted,
         freshness=dict,
         mask_key=lambda: b"policy tests",
     )
-
-
-def _nothing(_info: GraphQLResolveInfo[GraphContext]) -> Awaitable[Completed]:
-    raise AssertionError("nothing is executed here")
