@@ -14,12 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from firnline.cache.bookkeeping import Checkpoint
+from benchmarks.synced import write_synced
 from firnline.cache.columns import arrow_type
-from firnline.cache.database import TenantDatabase
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, Reference
-from firnline.settings import Settings
-from firnline.state.state import State
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PROJECT = Path(__file__).parent / "project"
@@ -30,7 +27,6 @@ STAGES = ("Prospecting", "Qualification", "Proposal", "Negotiation", "Closed Won
 INDUSTRIES = ("Energy", "Finance", "Health", "Media", "Retail", "Transport")
 _BRANCHES = 4  # roles below each role
 _MANAGERS_ROLE = 2
-_RUN = "bench"
 _SEED = 11
 
 
@@ -241,28 +237,4 @@ def _shares(draw: Any, counts: Mapping[str, int]) -> dict[str, Any]:
 
 async def fill(home: Path, records: int) -> None:
     """Write catalog, records and checkpoints into a home."""
-    state = await State.open(Settings(home=home))
-    try:
-        await state.save_catalog(TENANT, CONNECTION, CATALOG, at=NOW)
-    finally:
-        await state.close()
-    database = TenantDatabase.open(home / "cache" / f"{TENANT}.duckdb", memory="2GB")
-    try:
-        for name, rows in tables(records).items():
-            object_ = CATALOG.by_name[name]
-            with database.transaction() as transaction:
-                transaction.ensure(CONNECTION, object_)
-                transaction.upsert(CONNECTION, object_, rows, run=_RUN)
-                transaction.save_checkpoint(
-                    Checkpoint(
-                        connection=CONNECTION,
-                        object=name,
-                        run=_RUN,
-                        rows_total=rows.num_rows,
-                        state="complete",
-                        started_at=NOW,
-                        completed_at=NOW,
-                    )
-                )
-    finally:
-        database.close()
+    await write_synced(home, CATALOG, tables(records), tenant=TENANT, connection=CONNECTION, at=NOW)

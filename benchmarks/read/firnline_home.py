@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.read.dataset import CATALOG, NOW
+from benchmarks.synced import write_synced
 from firnline.access.signing import DevelopmentSigner
-from firnline.cache.bookkeeping import Checkpoint
-from firnline.cache.database import TenantDatabase
 from firnline.clock import SystemClock
 from firnline.settings import Settings
-from firnline.state.state import State
 
 HERE = Path(__file__).parent
 PROJECT = HERE / "project"
 TENANT, CONNECTION = "bench", "crm"
-_RUN = "bench"
 _TOKEN_S = 24 * 3600
 
 
@@ -35,37 +32,8 @@ def environment(home: Path, *, response_cache_mb: int = 0) -> dict[str, str]:
 
 async def fill(home: Path, tables: Mapping[str, Any]) -> None:
     """Write catalog, rows and checkpoints; make the key that signs the load's tokens."""
-    settings = Settings(home=home)
-    state = await State.open(settings)
-    try:
-        await state.save_catalog(TENANT, CONNECTION, CATALOG, at=NOW)
-    finally:
-        await state.close()
-    _write(home / "cache" / f"{TENANT}.duckdb", tables)
-    DevelopmentSigner.from_settings(settings, clock=SystemClock())
-
-
-def _write(path: Path, tables: Mapping[str, Any]) -> None:
-    database = TenantDatabase.open(path, memory="2GB")
-    try:
-        for name, rows in tables.items():
-            object_ = CATALOG.by_name[name]
-            with database.transaction() as transaction:
-                transaction.ensure(CONNECTION, object_)
-                transaction.upsert(CONNECTION, object_, rows, run=_RUN)
-                transaction.save_checkpoint(
-                    Checkpoint(
-                        connection=CONNECTION,
-                        object=name,
-                        run=_RUN,
-                        rows_total=rows.num_rows,
-                        state="complete",
-                        started_at=NOW,
-                        completed_at=NOW,
-                    )
-                )
-    finally:
-        database.close()
+    await write_synced(home, CATALOG, tables, tenant=TENANT, connection=CONNECTION, at=NOW)
+    DevelopmentSigner.from_settings(Settings(home=home), clock=SystemClock())
 
 
 def token(home: Path, email: str) -> str:
