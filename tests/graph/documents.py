@@ -2,6 +2,7 @@
 
 Fragments inline and named, merges of overlapping selections, aliases, @skip and @include, variables
 with and without defaults, absent and null ones, pages from both ends, and mistakes on purpose.
+The guard lets every document pass: whatever is drawn is asked.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 from tests.graph.asking import AGGREGATES, literal, paths, wheres
 from tests.graph.reference import KINDS, LIST_FIELDS
 
+from firnline.graph.guard import DocumentLimits, DocumentTooLargeError, guarded
+
 ASKED_TIMES = 3
+LIMITS = DocumentLimits()
 _DIRECTIONS = ("ASC", "DESC", "ASC_NULLS_FIRST", "DESC_NULLS_FIRST")
 _PREFIXES = {"Account": "a", "Deal": "d", "Ticket": "t"}
 # The last digits of a deviation depend on the order of adding up: another test compares those.
 _FUNCTIONS = tuple(name for name in AGGREGATES if name != "stddev")
+# At most, by the form that a selection is dressed in: spreads, directives.
+_ADDED = {0: (1, 0), 1: (1, 2), 2: (1, 2), 3: (2, 0), 4: (0, 2), 5: (0, 2)}
+_TWICE = 6
 Draw = Callable[[Any], Any]
 
 
@@ -34,8 +42,25 @@ class Document:
 
 @st.composite
 def documents(draw: Any) -> Document:
-    """Draw a document."""
+    """Draw a document within the guard's limits."""
+    document = drawn(draw)
+    # What one selection holds twice, another may double again: that seldom comes to too much.
+    assume(is_small(document))
+    return document
+
+
+def drawn(draw: Draw) -> Document:
+    """Draw a document that is seldom over a limit."""
     return Drawing(random.Random(draw(st.integers(0, 2**32 - 1))), draw).document()
+
+
+def is_small(document: Document) -> bool:
+    """Say whether the guard lets it pass; any other refusal is a mistake of the drawing."""
+    try:
+        guarded(document.text, LIMITS)
+    except DocumentTooLargeError:
+        return False
+    return True
 
 
 @dataclass
@@ -49,6 +74,8 @@ class Drawing:
     fragments: list[str] = field(default_factory=list)
     switches: list[str] = field(default_factory=list)
     counted: int = 0
+    spreads: int = 0
+    directives: int = 0
 
     def document(self) -> Document:
         """Return the document."""
@@ -210,7 +237,25 @@ class Drawing:
         return " ".join(self._dress(type_, part) for part in parts)
 
     def _dress(self, type_: str, part: str) -> str:
-        match self.dice.randrange(14):
+        form = self.dice.randrange(14)
+        return self._formed(form, type_, part) if self._has_room(form, part) else part
+
+    def _has_room(self, form: int, part: str) -> bool:
+        """Count what a form adds, and say whether the guard's limits leave room for it."""
+        spreads, directives = _ADDED.get(form, (0, 0))
+        if form == _TWICE:
+            spreads, directives = part.count("...") + 1, part.count("@")
+        if (
+            self.spreads + spreads > LIMITS.spreads_max
+            or self.directives + directives > LIMITS.directives_max
+        ):
+            return False
+        self.spreads += spreads
+        self.directives += directives
+        return True
+
+    def _formed(self, form: int, type_: str, part: str) -> str:
+        match form:
             case 0:
                 return f"... on {type_} {{ {part} }}"
             case 1:
@@ -225,7 +270,7 @@ class Drawing:
                 return f"... on {type_} {{ ...{name} }} ...{name}"
             case 4 | 5 if not part.endswith("}"):
                 return f"{part} {self._directive()}"
-            case 6:
+            case _ if form == _TWICE:
                 return f"{part} ... on {type_} {{ {part} }}"
             case _:
                 return part
