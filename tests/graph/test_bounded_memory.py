@@ -7,18 +7,18 @@ of documents small for it, so that each of them is filled many times over.
 from __future__ import annotations
 
 import gc
-import os
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from tests.graph.runs import IS_LONG, PATIENCE
 from tests.graph.world import World
 
 from firnline.graph import respond, schema
 from firnline.graph.memory.compiled import CompiledOperations
 
-IS_LONG = os.environ.get("FIRNLINE_TESTS") == "long"
+pytestmark = PATIENCE
 COUNT = 10_000 if IS_LONG else 480
 BOUND = 1_024 if IS_LONG else 16
 WAYS = (

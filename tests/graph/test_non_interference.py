@@ -22,16 +22,18 @@ from hypothesis import strategies as st
 from tests.connectors.row_rules import visible_keys
 from tests.graph.asking import Writer, asks
 from tests.graph.reference import LIST_FIELDS
+from tests.graph.runs import IS_LONG, PATIENCE
 from tests.graph.world import CATALOGS, PEOPLE, Row, Rows, World, seeded
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Question
 from firnline.graph.explain.explanation import Detail
 
+pytestmark = PATIENCE
 OPEN, SCRAMBLED = "acme", "beta"
 ROWS = seeded()
 EXPOSED = [place for place in ROWS if place[1] not in ("grants", "shares")]
-OPERATIONS = 20
+OPERATIONS = 500 if IS_LONG else 20
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["duckdb", "resident"])
@@ -181,7 +183,7 @@ def test_operations_drawn_at_random_are_answered_alike(world: World, email: str)
     @settings(
         max_examples=OPERATIONS,
         deadline=None,
-        derandomize=True,
+        derandomize=not IS_LONG,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

@@ -6,7 +6,6 @@ three times with other variables, so that what was prepared for the first is use
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +18,10 @@ from hypothesis import strategies as st
 from strawberry import Schema
 from tests.graph.documents import Document, documents
 from tests.graph.plain import PlainError, View, plain_schema
+from tests.graph.runs import IS_LONG, PATIENCE
 from tests.graph.world import PEOPLE, World, seeded
 
-IS_LONG = os.environ.get("FIRNLINE_TESTS") == "long"
+pytestmark = PATIENCE
 ROWS = seeded()
 # Weighted: refusals should not crowd out answers.
 ASKING = ["all@x.test"] * 6 + ["rep@x.test", "shared@x.test"] * 3 + sorted(PEOPLE)

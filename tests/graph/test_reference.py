@@ -1,4 +1,7 @@
-"""What the gateway answers is what plain Python works out from the rows and the person's rights."""
+"""What the gateway answers is what plain Python works out from the rows and the person's rights.
+
+FIRNLINE_TESTS=long asks thousands of operations, each run others, instead of the same hundred.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.graph.asking import Writer, asks
 from tests.graph.reference import LIST_FIELDS, Ask, Reference, Refused
+from tests.graph.runs import IS_LONG, PATIENCE
 from tests.graph.world import PEOPLE, World, seeded
 
 
@@ -19,13 +23,14 @@ def is_resident(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
+pytestmark = PATIENCE
 ROWS = seeded()
 _PAGE_PARTS = """edges { cursor node { id } } totalCount
   pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"""
 bounded = settings(
-    max_examples=110,
+    max_examples=3_000 if IS_LONG else 110,
     deadline=None,
-    derandomize=True,
+    derandomize=not IS_LONG,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -50,7 +55,7 @@ def test_any_operation_answers_what_plain_python_works_out(
         assert_same(response["data"]["answer"], expected, text)
 
 
-@settings(bounded, max_examples=25)
+@settings(bounded, max_examples=500 if IS_LONG else 25)
 @given(
     ask=asks(depth=0),
     email=st.sampled_from(("all@x.test", "rep@x.test", "shared@x.test")),

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from tests.graph.asking import literal, wheres
 from tests.graph.reference import LIST_FIELDS
 from tests.graph.rights import grant
+from tests.graph.runs import IS_LONG, PATIENCE
 from tests.graph.test_compiled import Counted, plainly, with_kept_answers
 from tests.graph.world import NOW, PEOPLE, PROJECT, World, seeded, seen
 
 from firnline.access.model import FieldIn
 from firnline.clock import FixedClock
 from firnline.graph.memory.tables import ResidentTables
+
+pytestmark = PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +106,9 @@ def test_condition_is_decided_in_memory_as_duckdb_decides_it_for_everybody(
 
 
 @settings(
-    max_examples=150,
+    max_examples=3_000 if IS_LONG else 150,
     deadline=None,
-    derandomize=True,
+    derandomize=not IS_LONG,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(data=st.data(), email=st.sampled_from(sorted(PEOPLE)))
