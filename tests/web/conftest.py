@@ -41,6 +41,11 @@ SCHEMA = build_schema(
     type Deal { name: String!, amount: Float, owner: String }
     """
 )
+# What a support agent reads of it.
+NARROW_SCHEMA = build_schema(
+    "type Query { me: String!, deals: [Deal!]! } type Deal { name: String! }"
+)
+SUPPORT_AGENT = "o'neil@acme.example"
 DEALS = [
     {"name": "Renewal <img src=x onerror=alert(1)>", "amount": 120000.0, "owner": "Ana"},
     {"name": "Expansion", "amount": 45000.0, "owner": None},
@@ -72,13 +77,13 @@ class FakeGateway:
             raise self.failure
         root = {
             "me": f"{principal.email} at {principal.tenant}",
-            "deals": lambda _info, first: DEALS[:first],
+            "deals": lambda _info, first=10: DEALS[:first],
             "echo": lambda _info, text: text,
             "broken": _broken,
             "rename": lambda _info, name: name,
         }
         result: ExecutionResult = await graphql(
-            SCHEMA,
+            NARROW_SCHEMA if principal.email == SUPPORT_AGENT else SCHEMA,
             request.query or self.answer_of_ids,
             root,
             variable_values=dict(request.variables or {}),

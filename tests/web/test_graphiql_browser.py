@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,20 +45,40 @@ class Studio:
             self.foreign.append(sent.url)
 
     async def write(self, text: str) -> None:
-        """Replace the operation by a nameless one."""
+        """Replace the operation by another one."""
         await self.page.locator(".graphiql-query-editor textarea").focus()
-        await self.page.keyboard.press("Control+a")
+        # An editor that has a selection would put typed brackets around it.
+        for key in ("Control+a", "Delete"):
+            await self.page.keyboard.press(key)
         await self.page.keyboard.insert_text(text)
+
+    async def offered(self, text: str) -> list[str]:
+        """Return the names that the editor offers after `text` is typed."""
+        await self.write("")
+        await self.page.keyboard.type(text, delay=30)
+        rows = self.page.locator(".suggest-widget.visible .monaco-list-row .label-name")
+        await expect(rows.first).to_be_visible()
+        return await rows.all_inner_texts()
 
     async def sign_in(self, name: str = "Ana Albers") -> None:
         await self.page.goto(f"{self.url}/signin?tenant=acme")
         await self.page.get_by_role("button", name=name).click()
-        await expect(self.page.locator(".graphiql-query-editor .CodeMirror")).to_be_visible()
+        await expect(self.page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
 
     async def picture(self, name: str) -> None:
         """Keep a screenshot where FIRNLINE_PICTURES says, for people who want to look."""
         if folder := os.environ.get("FIRNLINE_PICTURES"):
             await self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    @property
+    def workers(self) -> set[str]:
+        """Kinds of the web workers that run."""
+        kinds = (re.search(r"/static/graphiql/assets/(\w+)\.", w.url) for w in self.page.workers)
+        return {kind[1] for kind in kinds if kind}
+
+    @property
+    def operation(self) -> Any:
+        return self.page.locator(".graphiql-query-editor .view-lines")
 
     @property
     def answer(self) -> Any:
@@ -79,7 +100,7 @@ async def studio(
         studio = Studio(await context.new_page(), url, gateway)
         studio.page.on("console", studio.hear)
         studio.page.on("pageerror", lambda error: studio.complaints.append(str(error)))
-        studio.page.on("request", studio.see)
+        context.on("request", studio.see)
         yield studio
         await browser.close()
     assert studio.complaints == []
@@ -109,15 +130,66 @@ async def test_keyboard_alone_opens_a_tab_writes_a_query_and_runs_it(studio: Stu
     await expect(studio.answer).to_contain_text("ana@acme.example at acme")
 
 
-async def test_editor_completes_from_the_schema_and_shows_its_docs(studio: Studio) -> None:
+async def test_docs_open_and_lead_to_a_field(studio: Studio) -> None:
     await studio.sign_in()
     await studio.page.get_by_role("button", name="Show Documentation Explorer").click()
-    await expect(studio.page.locator(".graphiql-doc-explorer")).to_contain_text("Query")
+    docs = studio.page.locator(".graphiql-doc-explorer")
+    await docs.get_by_role("link", name="Query").click()
+    await expect(docs).to_contain_text("Who is asking.")
     await studio.picture("docs")
-    await studio.write("{ ")
-    await studio.page.keyboard.type("de")
+    await docs.get_by_role("link", name="Deal", exact=True).click()
+    await expect(docs).to_contain_text("amount")
+
+
+async def test_explorer_adds_a_field_to_the_operation(studio: Studio) -> None:
+    await studio.sign_in()
+    await studio.page.get_by_role("button", name="Show GraphiQL Explorer").click()
+    explorer = studio.page.locator(".graphiql-explorer-root")
+    await expect(studio.operation).not_to_contain_text("owner")
+    await explorer.locator(".graphiql-explorer-field-view").get_by_text("owner").click()
+    await expect(studio.operation).to_contain_text("owner")
+    await studio.picture("explorer")
+    await studio.page.get_by_role("button", name="Execute query").click()
+    await expect(studio.answer).to_contain_text('"owner": "Ana"')
+
+
+async def test_editor_completes_what_the_person_may_read_in_its_workers(studio: Studio) -> None:
+    await studio.sign_in("Mia Moreau")
+    assert await studio.offered("{ d") == ["deals"]
+    assert set(await studio.offered("{ deals { ")) == {"name", "amount", "owner", "__typename"}
     await studio.picture("completion")
-    await expect(studio.page.locator(".CodeMirror-hints")).to_contain_text("deals")
+    assert studio.workers == {"graphql", "json"}
+
+    await studio.sign_in("alert('x')")
+    assert set(await studio.offered("{ deals { ")) == {"name", "__typename"}
+
+
+async def test_workers_mark_mistakes_in_operation_and_variables(studio: Studio) -> None:
+    await studio.sign_in()
+    marks = studio.page.locator(".graphiql-query-editor .squiggly-error")
+    await expect(marks).to_have_count(0)
+    await studio.write("{ nothing }")
+    await expect(marks.first).to_be_visible()
+
+    await studio.page.locator(".graphiql-editor-tool textarea").first.focus()
+    await studio.page.keyboard.press("Control+a")
+    await studio.page.keyboard.insert_text("{,}")
+    mark = studio.page.locator(".graphiql-editor-tool .squiggly-error")
+    await expect(mark.first).to_be_visible()
+
+
+async def test_prettifying_formats_operation_and_variables(studio: Studio) -> None:
+    await studio.sign_in()
+    await studio.write("query Q($first:Int){deals(first:$first){name}}")
+    await studio.page.locator(".graphiql-editor-tool textarea").first.focus()
+    await studio.page.keyboard.press("Control+a")
+    await studio.page.keyboard.press("Delete")
+    await studio.page.keyboard.insert_text('{"first":1}')
+    await studio.page.get_by_role("button", name="Prettify query").click()
+    lines = studio.page.locator(".graphiql-query-editor .view-line")
+    await expect(lines).to_have_count(6)
+    variables = studio.page.locator(".graphiql-editor-tool .view-lines").first
+    await expect(variables.locator(".view-line")).to_have_count(3)
 
 
 async def test_switching_the_person_changes_who_asks(studio: Studio) -> None:

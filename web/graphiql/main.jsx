@@ -1,14 +1,18 @@
+import './workers.js';
+import { explorerPlugin } from '@graphiql/plugin-explorer';
 import { setNonce } from 'get-nonce';
-import { GraphiQL } from 'graphiql';
+import { GraphiQL, HISTORY_PLUGIN } from 'graphiql';
 import { createRoot } from 'react-dom/client';
 import 'graphiql/style.css';
+import '@graphiql/plugin-explorer/style.css';
 import './studio.css';
 import { createFetcher, HEADERS_PLACEHOLDER } from './session.js';
 
 const boot = JSON.parse(document.getElementById('boot').textContent);
 
-// Dialogs add a style element; the page's content policy wants its nonce.
-setNonce(document.querySelector('script[nonce]').nonce);
+// Dialogs and the editor add style elements; the page's content policy wants its nonce.
+globalThis.firnlineNonce = document.querySelector('script[nonce]').nonce;
+setNonce(globalThis.firnlineNonce);
 
 // Each person at each tenant has their own tabs and history.
 function storageFor(scope) {
@@ -39,11 +43,13 @@ if (storage.getItem('graphiql:tabState') === null && tabs.length > 0) {
 }
 
 const isNarrow = window.matchMedia('(max-width: 700px)').matches;
+const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
 
 createRoot(document.getElementById('graphiql')).render(
   <GraphiQL
     fetcher={createFetcher(boot)}
     storage={storage}
+    plugins={plugins}
     defaultTabs={tabs.length > 0 ? tabs : undefined}
     defaultHeaders={HEADERS_PLACEHOLDER}
     defaultQuery={'{\n  __typename\n}\n'}

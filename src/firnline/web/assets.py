@@ -21,6 +21,16 @@ STATIC = Path(__file__).parent / "static"
 _FOREVER = "public, max-age=31536000, immutable"
 _BUILD_MANIFEST = "graphiql/manifest.json"
 
+# Not what the machine's own tables say: where those are wrong or missing, no script would run.
+_CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/markdown; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".ttf": "font/ttf",
+}
+
 
 class AssetError(FirnlineError):
     """A static file that the pages need is not in the installation."""
@@ -65,6 +75,9 @@ class Assets(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Serve `path`, telling the browser to keep it when its address names its content."""
         response = await super().get_response(path, scope)
+        if response.status_code == 200:
+            content_type = _CONTENT_TYPES.get(Path(path).suffix, "application/octet-stream")
+            response.headers["content-type"] = content_type
         if response.status_code in {200, 304}:
             response.headers["cache-control"] = (
                 _FOREVER if self._is_pinned(path, scope) else "no-cache"

@@ -103,8 +103,12 @@ def _boot(principal: Principal, examples: Sequence[Example]) -> dict[str, Any]:
 
 
 def _policy(nonce: str) -> str:
-    """Return the content policy: our own files, and what our scripts add with the nonce."""
+    """Return the content policy: our own files and workers, and what our scripts add themselves.
+
+    Style attributes are admitted, style elements only with the nonce: the editor writes the place
+    of each line into its markup. A style attribute loads nothing that the policy does not admit.
+    """
     return (
-        f"{CONTENT_POLICY}; script-src 'self' 'nonce-{nonce}'; "
-        f"style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self' data:"
+        f"{CONTENT_POLICY}; script-src 'self' 'nonce-{nonce}'; worker-src 'self'; "
+        f"style-src 'self' 'nonce-{nonce}'; style-src-attr 'unsafe-inline'; img-src 'self' data:"
     )
