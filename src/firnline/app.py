@@ -101,6 +101,7 @@ class App:
             kept_bytes=settings.response_cache_mb * 1024 * 1024,
             loads_behind=True,
             mask_key=lambda tenant: vault.derive(b"mask " + tenant.encode()),
+            cost_max=settings.operation_cost_max,
         )
 
     @property

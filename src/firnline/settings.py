@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     public_url: str = "http://127.0.0.1:8080"
     request_deadline_s: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     provider_deadline_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    operation_cost_max: int = Field(default=20_000_000, ge=1)  # values of one answer, by estimate
     queries_running_max: int = Field(default=8, ge=1)  # at once, of one tenant
     queries_waiting_max: int = Field(default=128, ge=0)
     persisted_only: bool = False  # published operations only, at every tenant

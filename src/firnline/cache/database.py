@@ -78,6 +78,14 @@ class Snapshot:
         with self._turn, typed_errors(self._tenant):
             return read_field_names(self._cursor, connection, object_names)
 
+    def count(self, connection: str, object_name: str) -> int:
+        """Return how many records of one object there are; DuckDB knows that without a scan."""
+        if (connection, object_name) not in self.versions:
+            return 0
+        table = table_reference(connection, object_name)
+        counted = self.fetch(f"SELECT count(*) AS n FROM {table}")  # noqa: S608 - quoted
+        return int(counted["n"][0].as_py())
+
     def interrupt(self) -> None:
         """Stop the running fetch, from any thread, and refuse later ones (QueryInterruptedError).
 
@@ -302,11 +310,7 @@ class TenantDatabase:
     def count(self, connection: str, object_name: str) -> int:
         """Return how many records of one object are cached."""
         with self.snapshot() as snapshot:
-            if (connection, object_name) not in snapshot.versions:
-                return 0
-            table = table_reference(connection, object_name)
-            counted = snapshot.fetch(f"SELECT count(*) AS n FROM {table}")  # noqa: S608 - quoted
-            return int(counted["n"][0].as_py())
+            return snapshot.count(connection, object_name)
 
     def interrupt(self) -> None:
         """Stop every running statement, from any thread."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
 
-from firnline.graph.cost import VALUES_MAX, CostError, cost_of_list, cost_of_record
+from firnline.graph.cost import COST_MAX, CostError, Planned, cost_of, unknown
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.explain.explanation import Explanation
 from firnline.graph.explain.trace import TracedLoader, TracedPlanner
@@ -25,6 +25,7 @@ from firnline.graph.plan import Planner
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.session import LazySnapshot, Session
+from firnline.graph.sizes import TableSizes
 
 
 class Execution:
@@ -42,8 +43,12 @@ class Execution:
         *,
         may_load: bool = True,
         explanation: Explanation | None = None,
+        sizes: TableSizes | None = None,
+        cost_max: int = COST_MAX,
     ) -> None:
         self._session = session
+        self._sizes = sizes or TableSizes()
+        self._cost_max = cost_max
         self._explanation = explanation
         self._seal = seal
         self._resident = resident
@@ -52,7 +57,7 @@ class Execution:
         self.context: GraphContext | None = None
         self.statements: list[tuple[str, int]] = []
         self.roots: dict[str, Root | None] = {}
-        self._cost = 0
+        self._planned: list[Planned] = []
         self.asked: GraphQLResolveInfo[Any] | None = None
 
     async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
@@ -62,8 +67,18 @@ class Execution:
 
     @property
     def is_compilable(self) -> bool:
-        """Say whether columns in memory alone answered the operation."""
-        return bool(self.roots) and all(root is not None for root in self.roots.values())
+        """Say whether columns in memory alone answered the operation, for whoever asks it again.
+
+        What costs too much for somebody who sees other rows is estimated anew for each asker:
+        nobody may learn from an answer that somebody else's estimate was lower.
+        """
+        is_whole = bool(self.roots) and all(root is not None for root in self.roots.values())
+        return is_whole and self._cost_at_most <= self._cost_max
+
+    @property
+    def _cost_at_most(self) -> int:
+        """Return what the planned root fields cost if every page is full."""
+        return cost_of(self._planned, rows_of=unknown, scanned_of=unknown)
 
     def _resolve(self, info: GraphQLResolveInfo[Any], snapshot: LazySnapshot) -> Any:
         assert self.context is not None
@@ -93,7 +108,7 @@ class Execution:
         self.roots[key] = None
         namespace = self._namespace(info)
         if (namespace, root.name) in self.context.graph.entries:
-            value, self.roots[key] = self._load(namespace, root, planner, loader)
+            value, self.roots[key] = self._load(namespace, root, planner, loader, snapshot)
             return value
         if root.name == ENTITIES:
             return entities(
@@ -103,6 +118,7 @@ class Execution:
                 selections=selections,
                 planner=planner,
                 loader=loader,
+                spend=lambda plan, times: self._spend(Planned(plan, times), snapshot),
             )
         assert root.definition is not None
         namespace_type = get_named_type(root.definition.type)
@@ -110,7 +126,9 @@ class Execution:
         values: dict[str, Any] = {}
         members: list[tuple[bytes, Root]] = []
         for selected in selections.of(namespace_type, root.nodes):
-            values[selected.key], member = self._load(root.name, selected, planner, loader)
+            values[selected.key], member = self._load(
+                root.name, selected, planner, loader, snapshot
+            )
             if member is not None:
                 members.append((orjson.dumps(selected.key) + b":", member))
         if len(members) == len(values):
@@ -129,7 +147,12 @@ class Execution:
         return types[info.parent_type]
 
     def _load(
-        self, namespace: str, selected: Selected, planner: Planner, loader: Loader
+        self,
+        namespace: str,
+        selected: Selected,
+        planner: Planner,
+        loader: Loader,
+        snapshot: LazySnapshot,
     ) -> tuple[Any, Root | None]:
         """Return the value of one entry field, and what answered it from memory."""
         assert self.context is not None
@@ -140,20 +163,27 @@ class Execution:
         match way:
             case "list":
                 listed = planner.connection(found, selected)
-                self._spend(cost_of_list(listed))
+                self._spend(Planned(listed), snapshot)
                 value = loader.connection(listed)
             case "one":
                 record = planner.record(found, selected)
-                self._spend(cost_of_record(record.selection))
+                self._spend(Planned(record), snapshot)
                 value = loader.record(record)
             case _:
                 several, keys = planner.records(found, selected)
-                self._spend(len(keys) * cost_of_record(several.selection))
+                self._spend(Planned(several, len(keys)), snapshot)
                 return loader.records(several, keys), None
         return value, loader.answered
 
-    def _spend(self, values: int) -> None:
-        """Count what a root field may give; raises CostError when it is too much in all."""
-        self._cost += values
-        if self._cost > VALUES_MAX:
-            raise CostError(self._cost, VALUES_MAX)
+    def _spend(self, planned: Planned, snapshot: LazySnapshot) -> None:
+        """Count what a root field costs; raises CostError when it is too much in all."""
+        self._planned.append(planned)
+        rows_of = self._sizes.of(snapshot)
+        # Rows of pages only lower the estimate: mostly they need not be looked up.
+        cost = cost_of(self._planned, rows_of=unknown, scanned_of=rows_of)
+        if cost > self._cost_max or self._explanation is not None:
+            cost = cost_of(self._planned, rows_of=rows_of, scanned_of=rows_of)
+        if self._explanation is not None:
+            self._explanation.cost = (cost, self._cost_max)
+        if cost > self._cost_max:
+            raise CostError(cost, self._cost_max)

@@ -7,7 +7,7 @@ router passes on: what may not be read is null here, as everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ from graphql.language import ast
 from firnline.catalog.conditions import bound
 from firnline.errors import UsageError
 from firnline.graph.loader import Loader
-from firnline.graph.plan import Planner
+from firnline.graph.plan import Planner, RecordPlan
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.shape import GraphObject, GraphRelation, TenantGraph
 
@@ -81,6 +81,7 @@ def entities(
     selections: Selections,
     planner: Planner,
     loader: Loader,
+    spend: Callable[[RecordPlan, int], None],
 ) -> list[Any]:
     """Return the records that the representations name, one statement per type and level."""
     asked = selections.arguments(root)["representations"]
@@ -99,6 +100,7 @@ def entities(
         type_ = schema.type_map[type_name]
         assert isinstance(type_, GraphQLObjectType)
         plan = planner.record(found, root.of_type(type_), _by_key(found))
+        spend(plan, len(places))
         for place, record in zip(places, loader.records(plan, keys), strict=True):
             answers[place] = record
     return answers

@@ -30,6 +30,7 @@ from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import UsageError
 from firnline.graph.answer import Answer, Question, code_of, extensions_of, formatted
+from firnline.graph.cost import COST_MAX
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
 from firnline.graph.explain.explanation import Explanation, stage
@@ -46,6 +47,7 @@ from firnline.graph.parts import DEFER, Parts
 from firnline.graph.request import Completed, GraphContext, unexecuted
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
+from firnline.graph.sizes import TableSizes
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.visible import VisibleGraphs
 
@@ -91,6 +93,7 @@ class Responder:
         kept_bytes: int = 0,
         loads_behind: bool = False,
         mask_key: Callable[[str], bytes] | None = None,
+        cost_max: int = COST_MAX,
     ) -> None:
         self._graphs = graphs
         self._resident = resident
@@ -111,6 +114,7 @@ class Responder:
         self._flights: Flights[Answer] = Flights()
         self._loads_behind = loads_behind
         self._mask_key = mask_key
+        self._execution = partial(Execution, sizes=TableSizes(), cost_max=cost_max)
         self.loading = BackgroundLoading(clock)
         self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
@@ -252,7 +256,7 @@ class Responder:
                 )
                 if found is not None:
                     return found
-            execution = Execution(
+            execution = self._execution(
                 session,
                 self._seal,
                 self._resident,
@@ -290,7 +294,7 @@ class Responder:
             session = await held.enter_async_context(Session(asked.database))
             await session.run(LazySnapshot.settle)
             decisions = await session.run(self._graphs.decisions, asked.graph, asked.principal)
-            execution = Execution(session, self._seal, self._resident)
+            execution = self._execution(session, self._seal, self._resident)
             context = self._context(asked, decisions, freshness, execution.resolve)
             execution.context, context.takes_parts = context, True
             result: Any = await asked.schema.execute(

@@ -92,6 +92,10 @@ class LazySnapshot:
         """Return the names of the readable fields of several objects, by object."""
         return self.open().field_names(connection, object_names)
 
+    def count(self, connection: str, object_name: str) -> int:
+        """Return how many records of one object there are."""
+        return self.open().count(connection, object_name)
+
     def interrupt(self) -> None:
         """Stop the running statement and refuse later ones."""
         self._is_interrupted = True

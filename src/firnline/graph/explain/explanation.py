@@ -24,6 +24,7 @@ from firnline.graph.scan import Scan, is_ours
 SCOPE = "explain"
 OPERATOR_SCOPE = "explain:operator"
 Versions = Mapping[tuple[str, str], int]
+_COST = ("estimated", "limit")
 
 
 class Detail(Enum):
@@ -68,6 +69,7 @@ class Explanation:
         self._started = clock.monotonic()
         self._stages = {"guard": 0.0, "access": 0.0}
         self._traces: list[Trace] = []
+        self.cost: tuple[int, int] | None = None  # by estimate, and the limit
 
     @classmethod
     def of(cls, detail: Detail | None, *, clock: Clock) -> Self | None:
@@ -106,6 +108,7 @@ class Explanation:
         return {
             "detail": self.detail.value,
             "answeredFrom": sorted(sources),
+            **({} if self.cost is None else {"cost": dict(zip(_COST, self.cost, strict=True))}),
             "milliseconds": {name: milliseconds(each) for name, each in stages.items()},
             "fields": fields,
             "access": _access(context),
