@@ -155,8 +155,7 @@ class App:
         except FirnlineError as error:
             await self.auditing.refused(principal, question, error)
             raise
-        await self.auditing.answered(principal, question, answer)
-        return answer
+        return await self.auditing.answered(principal, question, answer)
 
     async def schema(self, tenant: str, *, person: str = "") -> TenantSchema:
         """Return the tenant's schema of today, or the part of it that a person may read."""

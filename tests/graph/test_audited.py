@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from graphql import parse
 from tests.graph.world import NOW, World, seeded
 
 from firnline.access.principal import Principal
@@ -13,12 +14,16 @@ from firnline.access.reach import OperationNotAllowedError
 from firnline.audit.auditing import Auditing
 from firnline.audit.readings import Readings, fact_of
 from firnline.audit.recorder import Mode
-from firnline.graph.answer import Question
+from firnline.graph.answer import Question, Ran
+from firnline.graph.cursor import CursorSeal
+from firnline.graph.memory.tables import ResidentTables
+from firnline.graph.respond import Responder
 
 
 def reads(world: World, text: str, variables: dict[str, Any] | None = None) -> Any:
     graph = world.runner.run(world.graphs.graph("acme"))
-    return Readings().of(graph, world.graphs.schema(graph).core, text, variables)
+    ran = Ran(text, parse(text))
+    return Readings().of(graph, world.graphs.schema(graph).core, ran, variables)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +117,119 @@ def test_answers_and_refusals_are_on_record_when_it_closes(own_world: World, mod
 def test_nothing_is_on_record_where_it_is_off(own_world: World) -> None:
     own_world.fill(seeded())
     assert own_world.runner.run(recorded(own_world, "off")) == []
+
+
+def auditing_of(world: World, mode: Mode = "strict") -> Auditing:
+    return Auditing(
+        world.state, world.graphs, key=b"k" * 32, clock=world.clock, mode=mode, waiting_max=100
+    )
+
+
+async def entries(auditing: Auditing) -> list[dict[str, Any]]:
+    await auditing.close()
+    await auditing.chain.verify("acme")
+    return [orjson.loads(row.content) async for row in auditing.chain.entries("acme")]
+
+
+def test_rows_are_on_record_wherever_the_answer_came_from(own_world: World) -> None:
+    own_world.resident = ResidentTables(1 << 28)
+    own_world.renew()
+    own_world.responder = kept_too(own_world)
+    own_world.fill(seeded())
+
+    async def recorded_thrice() -> list[dict[str, Any]]:
+        auditing = auditing_of(own_world)
+        principal = Principal("acme", "masked@x.test")
+        asked = [
+            "{ deals(first: 3) { nodes { id amount } } }",
+            "{ deals(first: 3) { nodes { id amount } } }",
+            '{ deals(first: 4, search: "a") { nodes { id amount } } }',
+        ]
+        for text in asked:
+            question = Question(text)
+            answer = await own_world.responder.answer(principal, question)
+            await auditing.answered(principal, question, answer)
+        return await entries(auditing)
+
+    memory, kept, duckdb = own_world.runner.run(recorded_thrice())
+    assert [each["from"] for each in (memory, kept, duckdb)] == [
+        "memory",
+        "response_cache",
+        "duckdb",
+    ]
+    assert (memory["rows"], kept["rows"], duckdb["rows"]) == (3, 3, 4)
+    assert memory["masked"] == kept["masked"] == ["Deal.amount"]
+    assert "Deal.amount" in duckdb["masked"]
+    assert memory["denied"] == kept["denied"] == []
+
+
+def test_denied_object_is_on_record_with_no_row(own_world: World) -> None:
+    own_world.fill(seeded())
+
+    async def recorded_denial() -> list[dict[str, Any]]:
+        auditing = auditing_of(own_world)
+        principal = Principal("acme", "denied@x.test")
+        question = Question("{ accounts { nodes { id } } }")
+        answer = await own_world.responder.answer(principal, question)
+        await auditing.answered(principal, question, answer)
+        return await entries(auditing)
+
+    (entry,) = own_world.runner.run(recorded_denial())
+    assert (entry["denied"], entry["rows"]) == (["Account"], 0)
+
+
+DEFERRED = """{ accounts(first: 2) { nodes { id } }
+  ... @defer(label: "late") { deals(first: 3) { nodes { id amount } } } }"""
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_part_put_off_is_on_record_with_what_it_adds(own_world: World, is_refused: bool) -> None:
+    own_world.fill(seeded())
+
+    async def recorded_parts() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        auditing = auditing_of(own_world)
+        principal = Principal("acme", "masked@x.test")
+        question = Question(DEFERRED, takes_parts=True)
+        answer = await own_world.responder.answer(principal, question)
+        later = (await auditing.answered(principal, question, answer)).later
+        assert later is not None
+        if is_refused:
+            auditing._recorder._append = _broken
+        parts = []
+        while (part := await later.next()) is not None:
+            parts.append(part)
+            if not part["hasNext"]:
+                break
+        await later.close()
+        return parts, await entries(auditing)
+
+    parts, rows = own_world.runner.run(recorded_parts())
+    first, *added = rows
+    assert first["reads"] == {"Account": ["id"], "Deal": ["amount", "id"]}
+    assert (first["rows"], first["masked"]) == (2, [])
+    if is_refused:
+        assert added == []
+        (error,) = parts[-1]["completed"][0]["errors"]
+        assert error["extensions"]["code"] == "audit_unavailable"
+        assert b'"amount"' not in orjson.dumps(parts)
+        return
+    assert sum(each["rows"] for each in added) == 3
+    assert [each["outcome"] for each in added] == ["part"] * len(added)
+    assert [name for each in added for name in each["masked"]] == ["Deal.amount"]
+    assert [name for each in added for name in each["sources"]] == ["crm.deals"]
+
+
+async def _broken(_tenant: str, _facts: Any) -> None:
+    raise OSError("the disk is full")
+
+
+def kept_too(world: World) -> Responder:
+    return Responder(
+        world.graphs,
+        databases=world._database,
+        operations=world.state,
+        seal=CursorSeal(b"k" * 32),
+        clock=world.clock,
+        resident=world.resident,
+        kept_bytes=1 << 22,
+    )

@@ -7,17 +7,21 @@ recorder of this process.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from firnline.access.principal import Principal
-from firnline.audit.readings import Readings, Reads, fact_of, lost_fact
+from firnline.audit.following import RecordedParts
+from firnline.audit.readings import Readings, Reads, fact_of, lost_fact, part_of
 from firnline.audit.recorder import AuditRecorder, AuditUnavailableError, Mode
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.answer import Answer, Question
 from firnline.graph.tenants import TenantGraphs
 from firnline.state.audit import AuditChain, AuditTamperedError
+from firnline.state.rows import AuditFact
 from firnline.state.state import State
 
 _LOG = logging.getLogger("firnline.audit")
@@ -50,45 +54,53 @@ class Auditing:
             waiting_max=waiting_max,
         )
 
-    async def answered(self, principal: Principal, question: Question, answer: Answer) -> None:
-        """Record an answer that goes out; raises AuditUnavailableError in strict mode."""
+    async def answered(self, principal: Principal, question: Question, answer: Answer) -> Answer:
+        """Record an answer that goes out, and return it; parts that follow record themselves.
+
+        Raises AuditUnavailableError in strict mode.
+        """
         if not self._recorder.is_on:
-            return
+            return answer
         try:
-            await self._record(principal, question, answer=answer)
+            fact = await self._answered(principal, question, answer)
         except AuditUnavailableError:
             if answer.later is not None:
                 await answer.later.close()
             raise
+        if answer.later is None:
+            return answer
+
+        async def record(added: Mapping[str, Any]) -> None:
+            at = self._clock.now()
+            await self._recorder.record(part_of(fact, at=at, added=added))
+
+        return replace(answer, later=RecordedParts(answer, answer.later, record=record))
 
     async def refused(self, principal: Principal, question: Question, error: FirnlineError) -> None:
         """Record a question that was refused."""
-        if self._recorder.is_on and principal.tenant in self._graphs.project.tenants:
-            await self._record(principal, question, refused=error.code)
-
-    async def _record(
-        self,
-        principal: Principal,
-        question: Question,
-        *,
-        answer: Answer | None = None,
-        refused: str = "",
-    ) -> None:
-        text, operation = question.query, question.published
-        if text is None and question.document_id:
+        if not self._recorder.is_on or principal.tenant not in self._graphs.project.tenants:
+            return
+        operation = question.published
+        if question.query is None and question.document_id:
             row = await self._state.operation(principal.tenant, question.document_id)
-            if row is not None:
-                text, operation = row.text, (row.name, row.operation_id)
+            operation = () if row is None else (row.name, row.operation_id)
+        at = self._clock.now()
+        fact = fact_of(principal, at=at, operation=operation, refused=error.code)
+        await self._recorder.record(fact)
+
+    async def _answered(
+        self, principal: Principal, question: Question, answer: Answer
+    ) -> AuditFact:
         reads: Reads = {}
-        if text is not None and answer is not None and answer.executed:
+        operation = question.published if answer.ran is None else answer.ran.published
+        if answer.ran is not None and answer.executed:
             graph = await self._graphs.graph(principal.tenant)
             schema = self._graphs.schema(graph).core
-            reads = self._readings.of(graph, schema, text, question.variables)
+            reads = self._readings.of(graph, schema, answer.ran, question.variables)
         at = self._clock.now()
-        fact = fact_of(
-            principal, at=at, operation=operation, reads=reads, answer=answer, refused=refused
-        )
+        fact = fact_of(principal, at=at, operation=operation, reads=reads, answer=answer)
         await self._recorder.record(fact)
+        return fact
 
     async def keep_short(self, tenants: Sequence[str], days: int) -> None:
         """Let entries go that are older than `days`, now and every hour; 0: never."""

@@ -14,7 +14,6 @@ from typing import Any
 from graphql import (
     DocumentNode,
     FieldNode,
-    GraphQLError,
     GraphQLInputObjectType,
     GraphQLObjectType,
     GraphQLSchema,
@@ -24,13 +23,13 @@ from graphql import (
     TypeInfoVisitor,
     Visitor,
     get_named_type,
-    parse,
     type_from_ast,
     visit,
 )
 
 from firnline.access.principal import Principal
-from firnline.graph.answer import Answer
+from firnline.audit.following import outcome_of
+from firnline.graph.answer import Answer, Ran, code_of
 from firnline.graph.shape import TenantGraph
 from firnline.state.rows import AuditFact
 
@@ -50,14 +49,14 @@ class Readings:
         self,
         graph: TenantGraph,
         schema: GraphQLSchema,
-        text: str,
+        ran: Ran,
         variables: Mapping[str, Any] | None,
     ) -> Reads:
         """Return, by type of the graph, the fields that are selected or decide about records."""
-        slot = (graph.shape, text)
+        slot = (graph.shape, ran.text)
         if slot not in self._known:
-            named, document = _named(graph, schema, text)
-            self._known[slot] = _sorted(named), document
+            named, has_inputs = _named(graph, schema, ran.node)
+            self._known[slot] = _sorted(named), ran.node if has_inputs else None
             if len(self._known) > _DOCUMENTS_MAX:
                 self._known.popitem(last=False)
         self._known.move_to_end(slot)
@@ -89,21 +88,26 @@ def fact_of(
         "reads": reads or {},
     }
     if answer is None or not answer.executed:
-        codes = [_code(error) for error in answer.errors[:1]] if answer is not None else []
+        codes = [code_of(error) for error in answer.errors[:1]] if answer is not None else []
         content["outcome"] = refused or next(iter(codes), "refused")
     else:
-        notes = answer.extensions.get("access", ())
         content |= {
             "outcome": "errors" if answer.errors else "answered",
-            "errors": [_code(error) for error in answer.errors],
-            "denied": sorted({n["coordinate"] for n in notes if n["effect"] == "denied"}),
-            "masked": sorted({n["coordinate"] for n in notes if n["effect"] == "masked"}),
-            "sources": sorted(answer.extensions.get("freshness", ())),
+            "errors": [code_of(error) for error in answer.errors],
+            **outcome_of(answer.extensions),
             "from": _source(answer),
-            "rows": sum(rows for _, rows in answer.statements) if answer.statements else None,
+            "rows": answer.records,
             "bytes": len(answer.content or b""),
         }
     return AuditFact(principal.tenant, principal.email, at, content)
+
+
+def part_of(fact: AuditFact, *, at: datetime, added: Mapping[str, Any]) -> AuditFact:
+    """Return the fact of a part that follows an answer: who asked what, and what it adds."""
+    names = ("agent", "purpose", "credential", "operation", "reads")
+    asked = {name: fact.content[name] for name in names}
+    content = {"times": 1, **asked, "outcome": "part", **added}
+    return AuditFact(fact.tenant, fact.person, at, content)
 
 
 def _sorted(named: Named) -> Reads:
@@ -115,23 +119,14 @@ def lost_fact(tenant: str, count: int, at: datetime) -> AuditFact:
     return AuditFact(tenant, "", at, {"outcome": "lost", "lost": count, "reads": {}})
 
 
-def _code(error: Mapping[str, Any]) -> str:
-    return str(error.get("extensions", {}).get("code", ""))
-
-
 def _source(answer: Answer) -> str:
     if answer.is_kept:
         return "response_cache"
     return "duckdb" if answer.statements else "memory"
 
 
-def _named(
-    graph: TenantGraph, schema: GraphQLSchema, text: str
-) -> tuple[Named, DocumentNode | None]:
-    try:
-        document = parse(text, no_location=True)
-    except GraphQLError:  # it was refused, and named nothing
-        return {}, None
+def _named(graph: TenantGraph, schema: GraphQLSchema, document: DocumentNode) -> tuple[Named, bool]:
+    """Return what a document names, and whether its variables may name more."""
     collected = _Collected(graph, TypeInfo(schema))
     visit(document, TypeInfoVisitor(collected.types, collected))
     has_inputs = any(
@@ -142,7 +137,7 @@ def _named(
     )
     return (
         {name: frozenset(fields) for name, fields in collected.found.items()},
-        document if has_inputs else None,
+        has_inputs,
     )
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from graphql import GraphQLError
+from graphql import DocumentNode, GraphQLError
 
 from firnline.errors import FirnlineError
 from firnline.graph.explain.explanation import Detail
-from firnline.graph.parts import Parts
+from firnline.graph.parts import Following
 from firnline.graph.request import GraphContext
 
 _LOG = logging.getLogger("firnline.graph")
@@ -39,16 +39,30 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """The document that was asked, parsed; `published` are its operation's name and id."""
+
+    text: str
+    node: DocumentNode = field(repr=False)
+    published: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A GraphQL response. `executed` is false when the document was refused before it ran."""
+    """A GraphQL response. `executed` is false when the document was refused before it ran.
+
+    `records` are those in `content`, counted wherever they stand.
+    """
 
     content: bytes | None  # of `data`, as JSON
     errors: tuple[Mapping[str, Any], ...] = ()
     extensions: Mapping[str, Any] = field(default_factory=dict)
     statements: tuple[tuple[str, int], ...] = ()
     executed: bool = True
-    later: Parts | None = None
+    later: Following | None = None
     is_kept: bool = False  # given before, and nothing that made it has changed since
+    ran: Ran | None = None
+    records: int = 0
 
     @property
     def data(self) -> Any:

@@ -32,7 +32,8 @@ class Execution:
     """Plans and loads the root fields of one operation.
 
     `roots` holds, by response key, what columns in memory can answer; None where DuckDB is needed.
-    `unloaded` are levels whose columns are not in memory yet.
+    `unloaded` are levels whose columns are not in memory yet. `records` are how many each root
+    field gave.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Execution:
         self.unloaded: list[Level | RecordLevel] = []
         self.context: GraphContext | None = None
         self.statements: list[tuple[str, int]] = []
+        self.records: list[int] = []
         self.roots: dict[str, Root | None] = {}
         self._planned: list[Planned] = []
         self.asked: GraphQLResolveInfo[Any] | None = None
@@ -111,7 +113,7 @@ class Execution:
             value, self.roots[key] = self._load(namespace, root, planner, loader, snapshot)
             return value
         if root.name == ENTITIES:
-            return entities(
+            found = entities(
                 root,
                 schema=info.schema,
                 context=self.context,
@@ -120,6 +122,8 @@ class Execution:
                 loader=loader,
                 spend=lambda plan, times: self._spend(Planned(plan, times), snapshot),
             )
+            self.records += map(loader.weight, found)
+            return found
         assert root.definition is not None
         namespace_type = get_named_type(root.definition.type)
         assert isinstance(namespace_type, GraphQLObjectType)
@@ -172,7 +176,10 @@ class Execution:
             case _:
                 several, keys = planner.records(found, selected)
                 self._spend(Planned(several, len(keys)), snapshot)
-                return loader.records(several, keys), None
+                records = loader.records(several, keys)
+                self.records.append(loader.weight(records))
+                return records, None
+        self.records.append(loader.weight(value))
         return value, loader.answered
 
     def _spend(self, planned: Planned, snapshot: LazySnapshot) -> None:

@@ -82,7 +82,7 @@ class Loader:
         """Return the records of `keys`, in that order, None where there is none to see."""
         found = self._ones(plan, list(dict.fromkeys(keys)))
         records = [found.get(key) for key in keys]
-        self._weighs(records, sum(map(self._weight, records)))
+        self._weighs(records, sum(map(self.weight, records)))
         return records
 
     def connection(self, plan: ListPlan) -> Any:
@@ -121,7 +121,7 @@ class Loader:
         assert entry is not None
         columns = {} if entry.local is None else {entry.local: list(keys)}
         values = self._column(entry, Rows(columns, len(keys)))
-        return [Text(orjson.dumps(value), self._weight(value)) for value in values]
+        return [Text(orjson.dumps(value), self.weight(value)) for value in values]
 
     def _rows(self, select: Select) -> Rows:
         if len(self.statements) >= STATEMENTS_MAX:
@@ -144,7 +144,7 @@ class Loader:
         if _has_children(selection):
             for record in records:
                 related = (record[entry.key] for entry in selection.entries if _is_child(entry))
-                self._weighs(record, 1 + sum(map(self._weight, related)))
+                self._weighs(record, 1 + sum(map(self.weight, related)))
         return records
 
     def _weighs(self, value: Any, weight: int) -> None:
@@ -154,7 +154,10 @@ class Loader:
             raise OperationTooCostlyError("records", RECORDS_MAX)
         self._weights[id(value)] = (value, weight)  # kept, so that its id stays its own
 
-    def _weight(self, value: Any) -> int:
+    def weight(self, value: Any) -> int:
+        """Return how many records a value holds that this loader gave."""
+        if value is None:
+            return 0
         found = self._weights.get(id(value))
         return 1 if found is None else found[1]
 
@@ -260,6 +263,8 @@ class Loader:
         """Return one connection per parent, records of all parents made in one go."""
         kept, bounds, more = _cut(parents, rows, plan)
         answers: dict[str, dict[str, Any]] = {parent: {} for parent in parents}
+        for answer in answers.values():
+            self._weighs(answer, 0)  # until a part of it holds records
         cursors = self._cursors(plan, kept)
         for part in plan.parts:
             values = self._part(part, plan, kept, cursors)
@@ -269,15 +274,15 @@ class Loader:
                 if part.groups is not None:
                     found = (groups or {}).get(part.key, {}).get(parent)
                     answer[part.key] = [] if found is None else part.groups.answers(found)
-                    self._weighs(answer, self._weight(answer) + len(answer[part.key]))
+                    self._weighs(answer, self.weight(answer) + len(answer[part.key]))
                     continue
                 if values is None:
                     page = cursors[start:end]
                     answer[part.key] = _single(part, plan, totals.get(parent), page, more[parent])
                     continue
                 answer[part.key] = values[start:end]
-                held = sum(map(self._weight, answer[part.key])) if is_nested else end - start
-                known = self._weights.get(id(answer), (answer, 0))[1]  # of an earlier part
+                held = sum(map(self.weight, answer[part.key])) if is_nested else end - start
+                known = self.weight(answer)  # of earlier parts
                 self._weighs(answer, known + held)
         return answers
 
@@ -313,7 +318,7 @@ class Loader:
         ]
         if any(map(_has_children, part.selections)):
             for edge in edges:
-                self._weighs(edge, sum(self._weight(edge[key]) for key in nodes))
+                self._weighs(edge, sum(self.weight(edge[key]) for key in nodes))
         return edges
 
 

@@ -7,9 +7,9 @@ any more, so that all parts are of one data version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Protocol
 
 from graphql import ExperimentalIncrementalExecutionResults, GraphQLError
 from graphql.execution import SubsequentIncrementalExecutionResult
@@ -21,24 +21,69 @@ Formatted = Callable[[GraphQLError], Mapping[str, Any]]
 Extensions = Callable[[], Mapping[str, Any]]
 
 
-class Parts:
+class Following(Protocol):
     """What follows an answer. Whoever holds it takes every part, or closes it."""
+
+    first: Mapping[str, Any]  # beside the answer's own members
+
+    @property
+    def records(self) -> int:
+        """Return how many records the answer and its parts hold so far."""
+        ...
+
+    def told(self) -> Mapping[str, Any]:
+        """Return the extensions of all that was read so far."""
+        ...
+
+    async def next(self) -> dict[str, Any] | None:
+        """Return the next part, None after the last."""
+        ...
+
+    def failed(self, error: FirnlineError) -> dict[str, Any]:
+        """Return the part that ends what is still pending with an error."""
+        ...
+
+    async def close(self) -> None:
+        """Stop what still runs, and give back what is held."""
+        ...
+
+
+def ended(pending: Iterable[str], error: FirnlineError) -> dict[str, Any]:
+    """Return the part that ends what is pending with an error."""
+    facts = error.as_dict()
+    told = [{"message": facts.pop("message"), "extensions": facts}]
+    return {"completed": [{"id": each, "errors": told} for each in pending], "hasNext": False}
+
+
+class Parts:
+    """The parts of one execution (`Following`); `records` grows as root fields are answered."""
 
     def __init__(
         self,
         results: ExperimentalIncrementalExecutionResults,
         held: AsyncExitStack,
+        records: Sequence[int],
         *,
         formatted: Formatted,
         extensions: Extensions,
     ) -> None:
         self._results = results.subsequent_results
         self._held = held
+        self._records = records
         self._formatted = formatted
         self._extensions = extensions
         self._pending: list[str] = []
         self.first: Mapping[str, Any]
         self.first = {"pending": self._announced(results.initial_result.pending), "hasNext": True}
+
+    @property
+    def records(self) -> int:
+        """Return how many records the answer and its parts hold so far."""
+        return sum(self._records)
+
+    def told(self) -> Mapping[str, Any]:
+        """Return the extensions of all that was read so far."""
+        return self._extensions()
 
     async def next(self) -> dict[str, Any] | None:
         """Return the next part, None after the last."""
@@ -48,10 +93,7 @@ class Parts:
 
     def failed(self, error: FirnlineError) -> dict[str, Any]:
         """Return the part that ends what is still pending with an error."""
-        facts = error.as_dict()
-        told = [{"message": facts.pop("message"), "extensions": facts}]
-        completed = [{"id": each, "errors": told} for each in self._pending]
-        return {"completed": completed, "hasNext": False}
+        return ended(self._pending, error)
 
     async def close(self) -> None:
         """Stop what still runs, down to DuckDB, and give the snapshot back."""

@@ -67,7 +67,8 @@ class GraphContext:
 
     `decisions` are the principal's rights. `scans` collects every scan that is made for the
     principal, when the request is to be explained. `takes_parts` says that deferred fragments may
-    follow the answer. `mask_key` gives the tenant's key of masks that are hashes.
+    follow the answer. `records` are those that the answer holds. `mask_key` gives the tenant's key
+    of masks that are hashes.
     """
 
     principal: Principal
@@ -82,6 +83,7 @@ class GraphContext:
     objects_read: set[tuple[str, str]] = field(default_factory=set)
     scans: list[Any] | None = None
     takes_parts: bool = False
+    records: int = 0
     mask_key: Callable[[], bytes] | None = None
     is_timeless: bool = True  # until something is read that changes with the clock
 

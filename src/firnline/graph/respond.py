@@ -29,7 +29,7 @@ from firnline.access.principal import Principal
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import UsageError
-from firnline.graph.answer import Answer, Question, code_of, extensions_of, formatted
+from firnline.graph.answer import Answer, Question, Ran, code_of, extensions_of, formatted
 from firnline.graph.cost import COST_MAX
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
@@ -164,6 +164,7 @@ class Responder:
             graph,
             text,
             document,
+            Ran(text, document, published),
             schema=await self._graphs.prepared_schema(graph),
             database=await self._databases(principal.tenant),
             variables=question_key(question.variables),
@@ -215,7 +216,8 @@ class Responder:
         if content is None:
             return None
         self._recall.keep(asked, content, context, snapshot.versions)
-        return Answer(content, extensions=extensions_of(context, context.freshness()))
+        extensions = extensions_of(context, context.freshness())
+        return Answer(content, extensions=extensions, ran=asked.ran, records=context.records)
 
     async def _answered(self, asked: Asked, *, may_recall: bool = False) -> Answer:
         """Answer the whole way: parse, validate, plan, load.
@@ -275,13 +277,14 @@ class Responder:
                 operation_name=question.operation_name,
             )
         content = None if result.data is None else orjson.dumps(result.data)
+        context.records = sum(execution.records)
         # Of other root fields it is not known what they depend on.
         if result.data and not result.errors and list(result.data) == list(execution.roots):
             assert content is not None
             self._recall.compile(asked, execution)
             self._recall.keep(asked, content, context, session.snapshot.versions)
         self._load(asked, context, execution.unloaded)
-        answer = _answer_of(content, result.errors, execution, context)
+        answer = _answer_of(asked, content, result.errors, execution, context)
         if asked.explanation is None:
             return answer
         told = asked.explanation.as_dict(context, session.snapshot.versions)
@@ -306,10 +309,15 @@ class Responder:
             later = None
             if isinstance(result, ExperimentalIncrementalExecutionResults):
                 extensions = partial(extensions_of, context, freshness)
-                later = Parts(result, held.pop_all(), formatted=formatted, extensions=extensions)
+                later = Parts(
+                    *(result, held.pop_all(), execution.records),
+                    formatted=formatted,
+                    extensions=extensions,
+                )
                 result = result.initial_result
         content = None if result.data is None else orjson.dumps(result.data)
-        return replace(_answer_of(content, result.errors, execution, context), later=later)
+        context.records = sum(execution.records)
+        return replace(_answer_of(asked, content, result.errors, execution, context), later=later)
 
     def _context(
         self,
@@ -403,6 +411,7 @@ def _check_operation(document: DocumentNode, wanted: str | None) -> None:
 
 
 def _answer_of(
+    asked: Asked,
     content: bytes | None,
     errors: Sequence[GraphQLError] | None,
     execution: Execution,
@@ -415,6 +424,8 @@ def _answer_of(
         extensions=extensions_of(context, context.freshness()),
         statements=tuple(execution.statements),
         executed=context.variables is not None,
+        ran=asked.ran,
+        records=context.records,
     )
 
 

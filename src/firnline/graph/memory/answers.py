@@ -276,12 +276,12 @@ class ResidentAnswers:
         if below is None and member.entry is not None:
             return self._unanswered(view, member, rows)
         if below is None:
-            return _Texts([b"null"] * len(rows))
+            return _nulls(len(rows))
         if below.object is None or member.local is None:
             empty = _picked_nothing(len(rows))
             if isinstance(below, Level):
                 return self._lists(below, None, empty)
-            return _Texts([b"null"] * len(rows))
+            return _nulls(len(rows))
         other = self._reader.view(below.object)
         assert below.link is not None
         codes = view.crossing(*member.local, other, below.link)[rows]
@@ -462,12 +462,15 @@ def _column(view: View, value: Value, picked: Any) -> Sequence[Any]:
 def _placed(texts: _Texts, picked: Picked) -> _Texts:
     """Return the text of each parent's record, null where it has none."""
     contents = [b"null"] * len(picked.counts)
-    weights = np.ones(len(picked.counts), np.int64)
+    weights = np.zeros(len(picked.counts), np.int64)
     for owner, text in zip(picked.owners.tolist(), texts.contents, strict=True):
         contents[owner] = text
-    if texts.weights is not None:
-        weights[picked.owners] = texts.weights
+    weights[picked.owners] = 1 if texts.weights is None else texts.weights
     return _Texts(contents, weights)
+
+
+def _nulls(count: int) -> _Texts:
+    return _Texts([b"null"] * count, np.zeros(count, np.int64))
 
 
 def _picked(rows: Positions, total: int, whole: Picked | None = None) -> Picked:

@@ -29,7 +29,7 @@ from graphql import (
 from graphql.execution.values import get_variable_values
 from graphql.language import SKIP
 
-from firnline.graph.memory.answers import ResidentAnswers
+from firnline.graph.memory.answers import ResidentAnswers, Text
 from firnline.graph.memory.criteria import Values
 from firnline.graph.memory.levels import Level, RecordLevel, is_whole, operands_in
 from firnline.graph.request import AccessNote, GraphContext
@@ -37,6 +37,7 @@ from firnline.graph.request import AccessNote, GraphContext
 PLANS_MAX = 1024  # documents, per set of readable fields
 SHAPES_MAX = 16  # per document: values of the variables that shape the plan
 _ABSENT = b"\x00"
+_NULL = Text(b"null", 0)
 
 Slot = tuple[str, ...]
 # What one response key of the root is answered by: a list or record, the members of a namespace,
@@ -60,24 +61,25 @@ class Compiled:
         coerced = get_variable_values(schema, self.definitions, dict(variables), max_errors=1)
         return None if isinstance(coerced, list) else coerced.coerced
 
-    def answer(self, answers: ResidentAnswers) -> bytes:
+    def answer(self, answers: ResidentAnswers) -> Text:
         """Return `data` as JSON; raises UnfitError when DuckDB has to answer after all."""
         return _joined(self.root, answers)
 
 
-def _joined(root: Sequence[tuple[bytes, Root]], answers: ResidentAnswers) -> bytes:
-    return b"{%b}" % b",".join([prefix + _answered(each, answers) for prefix, each in root])
+def _joined(root: Sequence[tuple[bytes, Root]], answers: ResidentAnswers) -> Text:
+    texts = [(prefix, _answered(each, answers)) for prefix, each in root]
+    content = b"{%b}" % b",".join([prefix + text.content for prefix, text in texts])
+    return Text(content, sum([text.weight for _, text in texts]))
 
 
-def _answered(root: Root, answers: ResidentAnswers) -> bytes:
+def _answered(root: Root, answers: ResidentAnswers) -> Text:
     if isinstance(root, Level):
-        return answers.connection(root).content
+        return answers.connection(root)
     if isinstance(root, RecordLevel):
-        text = answers.record(root)
-        return b"null" if text is None else text.content
+        return answers.record(root) or _NULL
     if isinstance(root, tuple):
         return _joined(root, answers)
-    return root
+    return Text(root, 0)
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ class KeptAnswer:
     notes: Mapping[tuple[str, str], AccessNote]
     objects_read: frozenset[tuple[str, str]]
     versions: Versions
+    records: int
 
     @property
     def nbytes(self) -> int:
@@ -81,6 +82,7 @@ class KeptAnswers:
             dict(context.notes),
             frozenset(context.objects_read),
             {name: versions[name] for name in _depended_on(context) if name in versions},
+            context.records,
         )
         if kept.nbytes * _SHARE_MAX > self._budget_bytes:
             return

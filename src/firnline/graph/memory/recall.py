@@ -19,7 +19,7 @@ from firnline.cache.bookkeeping import Versions
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
-from firnline.graph.answer import Answer, Question, extensions_of
+from firnline.graph.answer import Answer, Question, Ran, extensions_of
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
 from firnline.graph.explain.explanation import Explanation
@@ -48,6 +48,7 @@ class Asked:
     graph: TenantGraph
     text: str
     document: DocumentNode
+    ran: Ran
     schema: TenantSchema
     database: TenantDatabase
     variables: bytes | None  # in one form
@@ -95,7 +96,9 @@ class Recall:
         context.notes.update(kept.notes)
         context.objects_read.update(kept.objects_read)
         extensions = extensions_of(context, context.freshness())
-        return Answer(kept.content, extensions=extensions, is_kept=True)
+        return Answer(
+            kept.content, extensions=extensions, is_kept=True, ran=asked.ran, records=kept.records
+        )
 
     def is_slow(self, asked: Asked, decisions: Decisions) -> bool:
         """Say whether memory takes so long for a question that it belongs into a thread."""
@@ -130,7 +133,7 @@ class Recall:
         )
         started = self._clock.monotonic()
         try:
-            content = compiled.answer(ResidentAnswers(reader, self._seal, values=values))
+            text = compiled.answer(ResidentAnswers(reader, self._seal, values=values))
         except UnloadedError:
             unloaded += levels_in(compiled)
             return None
@@ -140,7 +143,8 @@ class Recall:
         self._timed(slot, self._clock.monotonic() - started)
         context.notes.update(compiled.notes)
         context.objects_read.update(compiled.objects_read)
-        return content
+        context.records = text.weight
+        return text.content
 
     def keep(self, asked: Asked, content: bytes, context: GraphContext, versions: Versions) -> None:
         """Keep an answer that stays true until data changes."""
