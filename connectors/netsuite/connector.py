@@ -17,6 +17,7 @@ from firnline.connectors.protocol import (
     Response,
     Steps,
     Verdict,
+    VerifyQuery,
 )
 
 from . import discovery, permissions, reading, refusals
@@ -74,6 +75,14 @@ class NetSuite(Connector):
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         """Return what a person's roles show."""
         return permissions.source_access(rows, catalog, person)
+
+    def build_verify(self, query: VerifyQuery) -> Request:
+        """Return a query for the records' ids, which the role of the token filters."""
+        return reading.verify_request(query)
+
+    def parse_verify(self, query: VerifyQuery, response: Response) -> frozenset[str]:
+        """Return the ids that came."""
+        return reading.verified_of(query, response)
 
     def people(self, rows: PermissionRows) -> Sequence[Person]:
         """Return the active employees who may log in."""

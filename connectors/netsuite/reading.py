@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from firnline.catalog.model import FieldInfo, ObjectInfo
-from firnline.connectors.protocol import Page, ReadQuery, Request, Response
+from firnline.connectors.protocol import Page, ReadQuery, Request, Response, VerifyQuery
 from firnline.errors import FirnlineError
 
 from .records import KNOWN, LINE, RECORD
@@ -22,6 +22,7 @@ from .records import KNOWN, LINE, RECORD
 QUERY_PATH = "/services/rest/query/v1/suiteql"
 PAGE_SIZE_MAX = 1000
 _STAMP = "YYYY-MM-DD HH24:MI:SS"
+_NO_RECORD = "-1"
 _FORMATS = {"timestamp": _STAMP, "date": "YYYY-MM-DD"}
 
 
@@ -154,6 +155,23 @@ def deletes_of(query: ReadQuery, response: Response) -> Page:
         next_page=position if body.get("hasMore") else None,
         checkpoint=to_utc(last["deleteddate"], _zone(query.object)),
     )
+
+
+def verify_request(query: VerifyQuery) -> Request:
+    """Return the request that finds which of some records the token's role sees."""
+    described = query.object
+    key = column(described, described.key)
+    ids = ", ".join(_number(each) for each in query.keys if each.isdecimal())
+    conditions = [described.extra["where"]] if described.extra.get("where") else []
+    conditions.append(f"{key} IN ({ids or _NO_RECORD})")
+    # Names come from the catalog, ids are numbers.
+    text = f"SELECT {key} AS id {source(described)} WHERE {' AND '.join(conditions)}"
+    return suiteql(text)
+
+
+def verified_of(query: VerifyQuery, response: Response) -> frozenset[str]:
+    """Return the asked keys that an answer holds."""
+    return frozenset(query.keys) & {str(item["id"]) for item in response.json()["items"]}
 
 
 def to_utc(stamp: str, zone: ZoneInfo) -> str:

@@ -23,6 +23,7 @@ from firnline.connectors.protocol import (
     Response,
     Steps,
     Verdict,
+    VerifyQuery,
     expect,
 )
 from firnline.errors import FirnlineError
@@ -30,6 +31,7 @@ from firnline.errors import FirnlineError
 from .discovery import API, discovery
 from .refusals import verdict
 from .sharing import mirrored_access
+from .verifying import verify_request, visible_in
 
 # The documented cap on a REST URI is 16,384 bytes; the rest is room for host and path.
 _QUERY_LENGTH_MAX = 16_000
@@ -139,6 +141,14 @@ class Salesforce(Connector):
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         """Return what the person's profile, permission sets and sharing let them read."""
         return mirrored_access(rows, catalog, person)
+
+    def build_verify(self, query: VerifyQuery) -> Request:
+        """Return a query of UserRecordAccess; anybody may ask about themselves."""
+        return verify_request(query)
+
+    def parse_verify(self, query: VerifyQuery, response: Response) -> frozenset[str]:
+        """Return the records that the user may read."""
+        return visible_in(query, response)
 
     def people(self, rows: PermissionRows) -> Sequence[Person]:
         """Return the active users."""

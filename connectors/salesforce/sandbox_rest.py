@@ -22,6 +22,7 @@ from .sandbox_describe import API_PATH, described, listed
 from .sandbox_oauth import Grant, TokenDesk, bearer_of
 from .sandbox_org import Org, Row, full_id, wire_time
 from .sandbox_query import Result, compound_value, run
+from .sandbox_record_access import USER_RECORD_ACCESS, record_access
 from .sandbox_rights import OrgFacts, Viewer
 from .sandbox_schema import ObjectDef
 from .sandbox_soql import SoqlError, parse
@@ -239,7 +240,10 @@ class RestEndpoints:
         if not text:
             raise Refusal(400, "MALFORMED_QUERY", "SOQL statements cannot be empty or null")
         query = parse(text)
-        result = run(query, viewer, self._desk.org.now(), bin_too=bin_too)
+        if query.source.lower() == USER_RECORD_ACCESS:
+            result = record_access(query, viewer, self._desk.viewer)
+        else:
+            result = run(query, viewer, self._desk.org.now(), bin_too=bin_too)
         size = _page_size(request)
         locator = ""
         if len(result.rows) > size:

@@ -144,6 +144,18 @@ class Viewer:
             self._visible[name] = [row for row in rows if self.sees(name, row)]
         return self._visible[name]
 
+    def may_ask_about(self, user: str) -> bool:
+        """Say whether this user may look up what another one sees."""
+        return user == self.user or self._has("ViewSetup") or self._sees_all_data()
+
+    def knows(self, user: str) -> bool:
+        """Say whether an active user of the org has this key."""
+        return bool(self._org.rows["User"].get(user, {}).get("IsActive"))
+
+    def may_see(self, key: str) -> bool:
+        """Say whether this user may read the live record of that key, whatever object it is of."""
+        return any(self.record(name, key) is not None for name in self.objects)
+
     def record(self, name: str, key: str) -> Row | None:
         """Return one live record if this user sees it."""
         row = self._org.rows[name].get(key)

@@ -26,6 +26,7 @@ from firnline.connectors.protocol import (
     Response,
     Steps,
     Verdict,
+    VerifyQuery,
     expect,
 )
 
@@ -162,6 +163,17 @@ class Zendesk(Connector):
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         """Return what `person` may read, mirrored from role, groups and organizations."""
         return access.mirror(rows, catalog, person)
+
+    def build_verify(self, query: VerifyQuery) -> Request:
+        """Return the call that shows several records; it leaves out what the caller may not see."""
+        ids = ",".join(key for key in query.keys if key.isdecimal())
+        return Request.get(f"/api/v2/{query.object.name}/show_many", ids=ids)
+
+    def parse_verify(self, query: VerifyQuery, response: Response) -> frozenset[str]:
+        """Return the records that came, deleted ones aside."""
+        rows: list[Record] = response.json()[query.object.name]
+        shown = {str(row["id"]) for row in rows if not is_deleted(query.object, row)}
+        return frozenset(query.keys) & shown
 
     def people(self, rows: PermissionRows) -> Sequence[Person]:
         """Return the active agents and admins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,6 +67,19 @@ class Capabilities(_Closed):
     events: bool = False
 
 
+class Verification(_Closed):
+    """How the provider is asked which single records one person sees."""
+
+    by: tuple[Literal["person", "organisation"], ...] = Field(min_length=1)
+    """Whose token may ask: the person's own, or the organisation's about another user."""
+
+    batch_max: int = Field(ge=1)
+    """About how many records one request asks at most."""
+
+    objects: tuple[str, ...] = ("*",)
+    """Glob patterns of the objects that can be asked about."""
+
+
 class Manifest(_Closed):
     """A connector's declaration.
 
@@ -84,4 +98,11 @@ class Manifest(_Closed):
     auth: Auth
     limits: Limits = Limits()
     capabilities: Capabilities = Capabilities()
+    verify: Verification | None = None
     headers: Mapping[str, str] = Field(default_factory=dict)
+
+    def can_verify(self, name: str) -> bool:
+        """Say whether the provider can be asked about records of an object; "": of any at all."""
+        if self.verify is None:
+            return False
+        return not name or any(fnmatchcase(name, each) for each in self.verify.objects)

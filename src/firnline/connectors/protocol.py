@@ -184,6 +184,20 @@ class Page:
     deleted: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class VerifyQuery:
+    """Records that one user is asked about, at most the manifest's `batch_max`.
+
+    `user_key` is the user's key at the provider. `is_own` says that the request goes out with that
+    person's own token; else with the organisation's, which asks about them.
+    """
+
+    object: ObjectInfo
+    keys: tuple[str, ...]
+    user_key: str
+    is_own: bool
+
+
 Steps = Generator[Sequence[Request], Sequence[Response], T]
 
 
@@ -241,6 +255,17 @@ class Connector(ABC):
         Pure: the same rows give the same answer. A person whom no active user matches has no
         rights. An object without a stated right is denied.
         """
+
+    def build_verify(self, query: VerifyQuery) -> Request:
+        """Return the request that tells which records the user sees now.
+
+        Only for objects and tokens that the manifest's `verify` names.
+        """
+        raise NotImplementedError
+
+    def parse_verify(self, query: VerifyQuery, response: Response) -> frozenset[str]:
+        """Return which of the asked keys a successful answer to `build_verify(query)` shows."""
+        raise NotImplementedError
 
     def derived_settings(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Return `settings` plus placeholders computed from them (a host label from an account).

@@ -23,6 +23,7 @@ from firnline.spec.rules.access import check_access, check_narrowing
 from firnline.spec.rules.agents import check_agents, check_people, check_tenant_agents
 from firnline.spec.rules.findings import Findings
 from firnline.spec.rules.mappings import check_sources
+from firnline.spec.rules.modes import check_verified_mappings
 from firnline.spec.rules.names import check_connection_names, check_names
 from firnline.spec.rules.objects import check_objects
 from firnline.spec.rules.tenants import check_sync, check_tenant
@@ -64,6 +65,7 @@ def check_tenant_spec(
     check_tenant(findings, integration, tenant, providers)
     check_access(findings, integration, tenant.access, providers)
     check_narrowing(findings, integration.access, tenant.access)
+    check_verified_mappings(findings, integration, tenant, providers)
     check_tenant_agents(findings, integration, tenant)
     check_people(findings, tenant)
     return findings.problems

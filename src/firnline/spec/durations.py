@@ -1,4 +1,4 @@
-"""Spans of time as the spec writes them: a whole number of minutes, hours or days.
+"""Spans of time as the spec writes them: a whole number of seconds, minutes, hours or days.
 
 Takes texts that the models checked; effective and access receive time spans.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration(text: str) -> timedelta:
-    """Return the span that a text such as `15m`, `24h` or `7d` stands for."""
+    """Return the span that a text such as `30s`, `15m`, `24h` or `7d` stands for."""
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 

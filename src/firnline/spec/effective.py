@@ -24,6 +24,7 @@ from firnline.spec.model import (
     TenantMapping,
     TenantSpec,
 )
+from firnline.spec.modes import is_mirrored, stricter
 from firnline.spec.policy import joined, narrower, strongest
 
 ANY = "*"
@@ -47,22 +48,23 @@ class EffectiveMapping(BaseModel):
 
 
 def narrowed(outer: ObjectPolicy, inner: ObjectPolicy | None) -> ObjectPolicy:
-    """Return what both policies allow: denied if either denies, mirrored if either mirrors.
+    """Return what both policies allow, in the stricter of their modes.
 
     Records meet the conditions of both, masks show no more than either's, limits of who may ask
-    hold together. Of two limits of age the shorter one holds.
+    hold together. Of two limits of age the shorter one holds, of two lives of a verdict as well.
     """
     if inner is None:
         return outer
     if "deny" in (outer.mode, inner.mode):
         return _NOTHING
     return ObjectPolicy(
-        mode="mirror" if "mirror" in (outer.mode, inner.mode) else "policy",
+        mode=stricter(outer.mode, inner.mode),
         hide=tuple(dict.fromkeys((*outer.hide, *inner.hide))),
         rows=joined(outer.rows, inner.rows),
         mask=strongest(outer.mask, inner.mask),
         only_for=narrower(outer.only_for, inner.only_for),
         max_age=shorter(outer.max_age, inner.max_age),
+        verified_for=shorter(outer.verified_for, inner.verified_for),
     )
 
 
@@ -77,25 +79,35 @@ def _narrowed_all(
     access: tuple[AccessSpec, AccessSpec],
 ) -> dict[str, ObjectPolicy]:
     """Narrow every name that either side mentions; a name the outer side misses stays denied."""
-    outer_age, inner_age = access[0].max_age, access[1].max_age
     found = {}
     for name in dict.fromkeys((*outer, *inner)):
-        allowed = _aged(policy_for(outer, name) or _NOTHING, outer_age)
+        allowed = _aged(policy_for(outer, name) or _NOTHING, access[0])
         own = policy_for(inner, name)
-        # The tenant's limit holds for what its policies do not name, too.
-        allowed = allowed if own is not None else _limited(allowed, inner_age)
-        found[name] = narrowed(allowed, None if own is None else _aged(own, inner_age))
+        # The tenant's limits hold for what its policies do not name, too.
+        allowed = allowed if own is not None else _limited(allowed, access[1])
+        found[name] = narrowed(allowed, None if own is None else _aged(own, access[1]))
     return found
 
 
-def _aged(policy: ObjectPolicy, default: str | None) -> ObjectPolicy:
-    return policy if policy.max_age is not None else _limited(policy, default)
+def _aged(policy: ObjectPolicy, section: AccessSpec) -> ObjectPolicy:
+    """Return a policy with the section's limits where it states none."""
+    limited = _limited(policy, section)
+    changed = {
+        "max_age": policy.max_age or limited.max_age,
+        "verified_for": policy.verified_for or limited.verified_for,
+    }
+    return policy.model_copy(update=changed)
 
 
-def _limited(policy: ObjectPolicy, limit: str | None) -> ObjectPolicy:
-    if limit is None or policy.mode != "mirror":
+def _limited(policy: ObjectPolicy, section: AccessSpec) -> ObjectPolicy:
+    """Return a policy with the shorter of its own limits and the section's."""
+    if not is_mirrored(policy.mode):
         return policy
-    return policy.model_copy(update={"max_age": shorter(policy.max_age, limit)})
+    changed = {
+        "max_age": shorter(policy.max_age, section.max_age),
+        "verified_for": shorter(policy.verified_for, section.verified_for),
+    }
+    return policy.model_copy(update=changed)
 
 
 def effective_access(integration: IntegrationSpec, tenant: TenantSpec) -> AccessSpec:

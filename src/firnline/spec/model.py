@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema
 
 from firnline.spec.agents import AgentName, AgentSpec, PeopleLinks
 from firnline.spec.closed import Closed
+from firnline.spec.modes import Mode, VerdictAge
 from firnline.spec.policy import Mask, OnlyFor, PolicyTest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,62}$")]
@@ -233,8 +234,9 @@ class SyncSpec(Closed):
 class ObjectPolicy(Closed):
     """Who sees an object."""
 
-    mode: Literal["mirror", "policy", "deny"] = "deny"
-    """`mirror`: what the source shows the person; `policy`: what `rows` say; `deny`: nothing."""
+    mode: Mode = "deny"
+    """`mirror`: what the source showed the person at the last sync; `verify`: what it shows them
+    now, asked record by record; `policy`: what `rows` say; `deny`: nothing."""
 
     hide: tuple[str, ...] = ()
     """Fields that nobody sees, whatever the source allows: as if they did not exist."""
@@ -249,7 +251,11 @@ class ObjectPolicy(Closed):
     """Which agents and purposes may ask; everybody when absent."""
 
     max_age: Duration | None = None
-    """How old the permission records behind `mirror` may be: `15m`, `24h`, `7d`; then nothing."""
+    """How old the permission records behind `mirror` may be: `15m`, `24h`, `7d`. Then the source
+    is asked, where it can be; nothing is shown where it cannot."""
+
+    verified_for: VerdictAge | None = None
+    """How long the source's word on a record counts: `30s`, `5m`, up to ten minutes."""
 
 
 class AccessSpec(Closed):
@@ -266,6 +272,9 @@ class AccessSpec(Closed):
 
     max_age: Duration | None = None
     """Stands for the `max_age` of every policy that states none; no limit when absent."""
+
+    verified_for: VerdictAge | None = None
+    """Stands for the `verified_for` of every policy that states none; a minute when absent."""
 
 
 def _no_truth(value: Any) -> Any:

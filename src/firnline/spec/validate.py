@@ -52,6 +52,7 @@ _PATTERNS: Mapping[str, str] = {
     r"^[^\x00-\x1f\x7f]{1,200}$": "must be a user's key or e-mail address at the provider",
     r"^[^\s.]+(\.[^\s.]+){0,3}$": "must be a field, or up to four names joined by dots",
     r"^[1-9][0-9]*(m|h|d)$": "must be a number of minutes, hours or days, such as 15m",
+    r"^([1-9][0-9]{0,2}s|[1-9]m|10m)$": "must be seconds or up to ten minutes, such as 60s",
     r"^[1-9][0-9]{0,4}(m|h|d)$": "must be a number of minutes, hours or days, such as 24h",
 }
 

@@ -10,7 +10,7 @@ from firnline.spec.effective import ANY, policy_for
 from firnline.spec.model import AccessSpec, IntegrationSpec, ObjectPolicy
 from firnline.spec.problems import quoted
 from firnline.spec.rules.findings import Findings, unknown
-from firnline.spec.rules.modes import check_modes, check_modes_narrow
+from firnline.spec.rules.modes import check_modes, check_modes_narrow, check_verifiable
 from firnline.spec.rules.policy import (
     check_form,
     check_policy,
@@ -50,6 +50,7 @@ def check_access(
             check_unknown_rows(findings, (*place, "rows"), policy.rows)
     check_tests(findings, integration, access)
     check_modes(findings, access)
+    check_verifiable(findings, integration, access, providers)
 
 
 def check_narrowing(findings: Findings, outer: AccessSpec, inner: AccessSpec) -> None:
