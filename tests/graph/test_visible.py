@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 from graphql import build_client_schema, get_introspection_query, print_schema
-from tests.graph.world import PEOPLE, World
+from tests.graph.world import CRM, DESK, PEOPLE, World
 
 from firnline.access.principal import Principal
+
+SOURCES = {f"Crm_{each.name}" for each in CRM.objects} | {
+    f"Desk_{each.name}" for each in DESK.objects
+}
 
 
 def introspected(world: World, email: str) -> str:
@@ -128,3 +132,16 @@ def test_refused_variable_suggests_no_name(world: World) -> None:
     query = "query Q($w: DealWhere) { deals(where: $w) { totalCount } }"
     errors = world.ask(query, variables={"w": {"secre": {"eq": "x"}}})["errors"]
     assert "Did you mean" not in str(errors)
+
+
+@pytest.mark.parametrize("email", PEOPLE)
+def test_gateway_names_no_source_that_the_person_may_not_read(world: World, email: str) -> None:
+    text = "{ _gateway { sources { connection object } } __schema { types { name } } }"
+    data = world.data(text, email)
+    types = {each["name"] for each in data["__schema"]["types"]}
+    named = {
+        f"{each['connection'].capitalize()}_{each['object']}"
+        for each in data["_gateway"]["sources"]
+    }
+    assert named == {name for name in types if name in SOURCES}
+    assert named or email == "nobody@x.test"

@@ -7,7 +7,7 @@ import asyncio
 import strawberry
 from strawberry.types import Info
 
-from firnline.graph.request import GraphContext
+from firnline.graph.request import GraphContext, VisiblePart
 from firnline.graph.search import definitions, values
 from firnline.graph.window import PAGE_MAX, PageSizeError
 
@@ -30,7 +30,7 @@ class Person:
     name: str
 
 
-@strawberry.type(description="One synced object of one connection.")
+@strawberry.type(description="One synced object of one connection, that the person may read.")
 class Source:
     """What the cache holds, and of when."""
 
@@ -83,14 +83,18 @@ class Query:
     @strawberry.field(  # type: ignore[untyped-decorator]
         name="_gateway", description="Tenant, person and freshness, as this gateway sees them."
     )
-    def gateway(self, info: Info[GraphContext, None]) -> Gateway:
+    async def gateway(self, info: Info[GraphContext, None]) -> Gateway:
         context = info.context
+        visible = context.visible
+        assert visible is not None
+        seen = await asyncio.to_thread(lambda: _sources(visible))
         return Gateway(
             tenant=context.tenant,
             person=Person(email=context.principal.email, name=context.principal.name),
             sources=[
                 Source(connection=connection, object=name, synced_at=stamp)
                 for (connection, name), stamp in sorted(context.freshness().items())
+                if (connection, name) in seen
             ],
         )
 
@@ -153,3 +157,9 @@ class Query:
         visible = info.context.visible
         assert visible is not None
         return Service(sdl=await asyncio.to_thread(visible.federated_sdl))
+
+
+def _sources(visible: VisiblePart) -> frozenset[tuple[str, str]]:
+    """Return (connection, object) of what the person may read records of."""
+    objects = visible.graph().objects.values()
+    return frozenset((each.connection, each.source.name) for each in objects)
