@@ -15,7 +15,7 @@ from functools import cached_property
 from firnline.access.model import Everything, ObjectAccess, SourceAccess
 from firnline.access.reach import UNLIMITED, Reach
 from firnline.access.row_filter import RowFilters
-from firnline.access.ruling import EVERYTHING_DENIED, UNRULED, Ruling
+from firnline.access.ruling import EVERYTHING_DENIED, UNRULED, FieldRuling, Ruling
 from firnline.cache.query import FALSE, Expression
 from firnline.catalog.model import Catalog
 
@@ -48,6 +48,13 @@ class Decisions:
             return UNRULED
         return self.rulings.get(type_name, EVERYTHING_DENIED)
 
+    def fields(self, type_name: str) -> Mapping[str, FieldRuling]:
+        """Return what the policy says of single fields, also where rows are read that nobody sees.
+
+        Nothing where the policy was not applied: then all of the object is denied.
+        """
+        return self.rulings.get(type_name, UNRULED).fields
+
     def object(self, connection: str, name: str) -> ObjectAccess:
         """Return the rights to one object; denied where nothing is known."""
         source = self.sources.get(connection)
@@ -72,7 +79,7 @@ class Decisions:
     @cached_property
     def fingerprint(self) -> str:
         """Return a digest that is equal for people with equal rights."""
-        rulings = sorted((name, ruling.facts) for name, ruling in self.rulings.items())
+        rulings = sorted((name, ruling.everything) for name, ruling in self.rulings.items())
         rights = (sorted(self.sources.items()), sorted(self.too_old.items()), rulings, self.reach)
         return hashlib.sha256(repr(rights).encode()).hexdigest()[:16]
 
@@ -92,7 +99,7 @@ class Decisions:
             for connection, objects in sorted(self.stored.items())
             for name, fields in sorted(objects.items())
         ]
-        ruled = sorted((name, ruling.denied) for name, ruling in self.rulings.items())
+        ruled = sorted((name, ruling.rights) for name, ruling in self.rulings.items())
         denied = (sorted(self.too_old.items()), ruled, self.reach.objects)
         return hashlib.sha256(repr((readable, stored, denied)).encode()).hexdigest()[:32]
 

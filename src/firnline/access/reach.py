@@ -46,6 +46,23 @@ class DeclaredAgent(Protocol):
         ...
 
 
+class TokenLimit(Protocol):
+    """Which tokens may do something (`spec.policy.OnlyFor`)."""
+
+    def allows(self, agent: str, purpose: str) -> bool:
+        """Say whether a token with this agent, empty for nobody's, and purpose may."""
+        ...
+
+
+class OperationRule(Protocol):
+    """Who may run an operation (`spec.verbs.OperationPolicy`); None: everybody."""
+
+    @property
+    def only_for(self) -> TokenLimit | None:
+        """Return which tokens may."""
+        ...
+
+
 class AgentRefusedError(FirnlineError):
     """The project declares its agents, and this one is not among them."""
 
@@ -106,12 +123,49 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationRules:
+    """What the builder's policy says to one principal of operations, by name or id.
+
+    `may_others` is about those that it does not name, and about texts that nobody published.
+    """
+
+    admitted: frozenset[str] = frozenset()
+    barred: frozenset[str] = frozenset()
+    may_others: bool = True
+
+    @classmethod
+    def of(cls, principal: Principal, rules: Mapping[str, OperationRule]) -> OperationRules:
+        """Return the rules as they hold for a principal."""
+        allowed = {
+            name: rule.only_for is None or rule.only_for.allows(principal.agent, principal.purpose)
+            for name, rule in rules.items()
+        }
+        others = allowed.pop(ANY, True)
+        return cls(
+            frozenset(name for name, may in allowed.items() if may),
+            frozenset(name for name, may in allowed.items() if not may),
+            others,
+        )
+
+    def admit(self, names: Iterable[str]) -> bool:
+        """Say whether an operation of these names may run."""
+        known = frozenset(names)
+        if known & self.barred:
+            return False
+        return self.may_others or bool(known & self.admitted)
+
+
+NO_RULES = OperationRules()
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
     """What is left to a principal: an object or operation must be admitted by every limit."""
 
     objects: tuple[Limit, ...] = ()
     operations: tuple[Limit, ...] = ()
     is_read_only: bool = False
+    rules: OperationRules = NO_RULES
 
     def denial(self, type_name: str) -> Limit | None:
         """Return the limit that keeps an object out of reach."""
@@ -128,19 +182,28 @@ class Reach:
         for limit in self.operations:
             if not any(limit.admits(name) for name in names if name):
                 raise OperationNotAllowedError(limit.reason)
+        if not self.rules.admit(names):
+            raise OperationNotAllowedError(
+                "the builder's policy gives it to other agents or purposes only"
+            )
 
 
 UNLIMITED = Reach()
 
 
-def reach_of(principal: Principal, agents: Mapping[str, DeclaredAgent]) -> Reach:
-    """Return how far the principal reaches.
+def reach_of(
+    principal: Principal,
+    agents: Mapping[str, DeclaredAgent],
+    operations_ruled: Mapping[str, OperationRule] | None = None,
+) -> Reach:
+    """Return how far the principal reaches; `operations_ruled` are the policy's rules by name.
 
     Raises AgentRefusedError or PurposeRefusedError. Where no agents are declared an agent has what
     its token's scopes say; where some are, all others are refused.
     """
+    rules = OperationRules.of(principal, operations_ruled) if operations_ruled else NO_RULES
     if not principal.scopes and not principal.agent:
-        return UNLIMITED
+        return UNLIMITED if rules == NO_RULES else Reach(rules=rules)
     objects, operations = list(_scoped_objects(principal)), list(_scoped_operations(principal))
     is_read_only = WRITE not in principal.scopes and any(map(_is_reading, principal.scopes))
     if principal.agent and agents:
@@ -156,7 +219,7 @@ def reach_of(principal: Principal, agents: Mapping[str, DeclaredAgent]) -> Reach
             reason = f"{who} is limited to certain published operations"
             operations.append(Limit(declared.operations, reason, "agents"))
         is_read_only = is_read_only or declared.read_only
-    return Reach(tuple(objects), tuple(operations), is_read_only)
+    return Reach(tuple(objects), tuple(operations), is_read_only, rules)
 
 
 def _is_reading(word: str) -> bool:

@@ -123,7 +123,7 @@ class Filters:
         name, chosen = only(wanted, "orderBy")
         field = scan.object.fields.get(name)
         if field is not None:
-            return SortKey(field, scan.field(name), chosen)
+            return SortKey(field, scan.field(name, "filter"), chosen)
         if depth >= ORDER_NESTING_MAX:
             raise FilterError(
                 f"orderBy leads over more than {ORDER_NESTING_MAX} relations",
@@ -184,7 +184,7 @@ class Filters:
         return self._some(scan, relation, value, depth)
 
     def _field(self, scan: Scan, field: GraphField, wanted: Mapping[str, Any]) -> Expression:
-        expression = scan.field(field.name)
+        expression = scan.field(field.name, "filter")
         return self._operators(expression, field.scalar, wanted, field)
 
     def _operators(
@@ -288,15 +288,18 @@ class Filters:
         target, link = self._related(scan, relation)
         condition_ = self.where(target, restriction, depth + 1)
         value: Expression = Call("count", ())
+        target.require("aggregate")
         if name is not None:
             field = target.object.fields[name]
-            value = aggregate_expression(function, target.field(name), field.scalar)
+            value = aggregate_expression(function, target.field(name, "aggregate"), field.scalar)
         return Scalar(target.select((("v", value),), [link, condition_]))
 
     def _related(self, scan: Scan, relation: GraphRelation) -> tuple[Scan, Expression]:
         target = Scan(self._context, self._context.graph.objects[relation.target], self._aliases)
         if target.denied is not None:
             raise DeniedObjectError(target.denied)
+        scan.require("filter", relation.local)
+        target.require("filter", relation.remote)
         # As text, as plans compare them: an implicit cast would fail on a value of some record.
         link = Call("eq", (target.key(relation.remote), scan.key(relation.local)))
         return target, link

@@ -222,7 +222,7 @@ class Grouper:
         self, function: str, name: str, fraction: float = 0.5
     ) -> tuple[Expression, ScalarName]:
         scalar = self._scan.object.fields[name].scalar
-        operand = self._operand(self._scan.field(name))
+        operand = self._operand(self._scan.field(name, "aggregate"))
         value = aggregate_expression(function, operand, scalar, fraction)
         return self._aggregated(value), aggregate_scalar(function, scalar)
 

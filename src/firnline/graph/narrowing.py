@@ -106,7 +106,7 @@ def searched(context: GraphContext, scan: Scan, text: str) -> Expression:
         if field.scalar != "string" or field.words:
             continue
         try:
-            fields.append(scan.field(field.name))
+            fields.append(scan.field(field.name, "filter"))
         except MaskedFieldError as masked:
             context.note(masked.note)
     if not fields:

@@ -268,6 +268,8 @@ class Planner:
         found = []
         for each in self.selections.of(connection, selected.nodes):
             part = Part(each.key, each.name, type_name=connection.name)
+            if each.name in ("totalCount", "aggregate", "groupBy"):
+                scan.require("aggregate")
             match each.name:
                 case "nodes":
                     part.selection = self._records(scan, each, columns)

@@ -7,9 +7,10 @@ and every row of the relation satisfies the principal's row filter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 from firnline.access.decisions import EVERY_RIGHT, Unrestricted
 from firnline.access.model import ObjectAccess
@@ -18,6 +19,7 @@ from firnline.cache.query import (
     TRUE,
     Bound,
     Call,
+    Case,
     Column,
     Expression,
     Join,
@@ -37,6 +39,9 @@ from firnline.graph.policy.row_rules import RowRules
 from firnline.graph.request import AccessNote, GraphContext
 from firnline.graph.shape import GraphField, GraphObject
 from firnline.spec.model import FromField
+from firnline.spec.verbs import FieldVerb
+
+_ON_SOME = "shown on some records only, by the builder's policy; null on the others"
 
 
 class ObjectNotSyncedError(FirnlineError):
@@ -62,6 +67,17 @@ class MaskedFieldError(FirnlineError):
             hint=reason,
         )
         self.note = AccessNote(coordinate, "masked", reason, source)
+
+
+class VerbRefusedError(MaskedFieldError):
+    """The principal may see something, but not filter, order, group or aggregate by it."""
+
+    code = "verb_not_allowed"
+
+    def __init__(self, coordinate: str, verb: str, reason: str) -> None:
+        FirnlineError.__init__(self, f"you may not {verb} {coordinate}", hint=reason)
+        told = f"may be read, but not used to {verb}: {reason}"
+        self.note = AccessNote(coordinate, "masked", told, "policy")
 
 
 class DeniedObjectError(FirnlineError):
@@ -155,6 +171,7 @@ class Scan:
         self._joined: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
         self._joined_free: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
         self._fields: dict[str, Expression] = {}
+        self._fields_ruled = context.decisions.fields(found.type_name)
 
         self.denied = self._denial()
         if context.scans is not None:
@@ -194,13 +211,15 @@ class Scan:
             return AccessNote(type_name, "denied", reason, masked.note.source)
         return None
 
-    def field(self, name: str) -> Expression:
+    def field(self, name: str, verb: FieldVerb = "read") -> Expression:
         """Return a field as an expression of its type; raises MaskedFieldError.
 
-        Of an object that may not be read every field is null: the scan has no rows.
+        Of an object that may not be read every field is null: the scan has no rows. What is to
+        filter or to be aggregated says so as `verb`, which the policy may not allow.
         """
         if self.denied is not None:
             return Bound(None, COLUMN_TYPES[self.object.fields[name].scalar])
+        self.require(verb, name)
         if name not in self._fields:
             self._fields[name] = self._whole(self.object.fields[name])
         return self._fields[name]
@@ -230,6 +249,27 @@ class Scan:
             raise MaskedFieldError(note.coordinate, note.reason, note.source)
         return self._read(field)
 
+    @property
+    def denied_at_source(self) -> str:
+        """Return why the source shows nothing of the object, empty where it shows something."""
+        return "" if self._base.access.readable else self._base.access.reason
+
+    def withheld_at_source(self, name: str) -> str:
+        """Return why the source keeps a field of its own back, empty where it does not."""
+        return self._base.access.hidden.get(name, "")
+
+    def require(self, verb: FieldVerb, name: str = "") -> None:
+        """Raise VerbRefusedError where the policy refuses a verb on the object, or on a field."""
+        if self.denied is not None or verb == "read":
+            return
+        reason = ruling_on(self.object, self.context.decisions).refused.get(verb)
+        own = self._fields_ruled.get(name)
+        if reason is None and own is not None and "read" not in own.refused:
+            reason = own.refused.get(verb)
+        if reason is not None:
+            place = self.object.type_name
+            raise VerbRefusedError(f"{place}.{name}" if name else place, verb, reason)
+
     def tie(self) -> Expression | None:
         """Return what tells records of equal keys apart, None where keys are the source's own.
 
@@ -256,10 +296,18 @@ class Scan:
         coordinate = f"{self.object.type_name}.{field.name}"
         if not is_timeless_field(field):
             self.context.is_timeless = False
+        ruled = self._fields_ruled.get(field.name)
+        if ruled is not None and "read" in ruled.refused:
+            raise MaskedFieldError(coordinate, ruled.refused["read"], "policy")
         try:
-            return mapped(field.mapping, field.scalar, self, self.context.now)
+            value = mapped(field.mapping, field.scalar, self, self.context.now)
         except _HiddenColumn as hidden:
             raise MaskedFieldError(coordinate, hidden.reason, hidden.connection) from None
+        if ruled is None or not ruled.rows:
+            return value
+        # One expression wherever the value is read: shown, compared, ordered, grouped or added up.
+        self.context.note(AccessNote(coordinate, "masked", _ON_SOME, "policy"))
+        return Case(((self._holds(ruled.rows, is_timeless=ruled.is_timeless), value),))
 
     def raw(self, path: str) -> tuple[Expression, FieldInfo]:
         """Return the value at a source path (`catalog.mapping.PathResolver`)."""
@@ -326,12 +374,16 @@ class Scan:
         ruling = ruling_on(self.object, self.context.decisions)
         if self.denied is not None or not ruling.rows:
             return TRUE
-        if not ruling.is_timeless:
+        return self._holds(ruling.rows, is_timeless=ruling.is_timeless)
+
+    def _holds(self, rows: Mapping[str, Any], *, is_timeless: bool) -> Expression:
+        """Return the condition that bound rows of the policy state, whatever the rights are."""
+        if not is_timeless:
             self.context.is_timeless = False
         free = _unrestricted(self.context)
         objects = self.context.graph.objects
         rules = RowRules(lambda name: Scan(free, objects[name], self._aliases), self.context.now)
-        condition = rules.condition(self, ruling.rows)
+        condition = rules.condition(self, rows)
         return condition if condition in (TRUE, FALSE) else RowFilter(condition)
 
 

@@ -306,12 +306,19 @@ def _provider_field(source: FieldInfo) -> GraphField:
 
 def _in_graph_names(policy: ObjectPolicy, source: ObjectInfo) -> ObjectPolicy:
     """Return a policy that names fields as the graph does, not as the provider."""
-    if not policy.hide and not policy.mask:
+    if not (policy.hide or policy.mask or policy.fields or policy.presets):
         return policy
     names = {each.name: field_name(each.name) for each in source.fields}
-    hide = tuple(names.get(each, each) for each in policy.hide)
-    mask = {names.get(each, each): kind for each, kind in policy.mask.items()}
-    return policy.model_copy(update={"hide": hide, "mask": mask})
+    changed = {
+        "hide": tuple(names.get(each, each) for each in policy.hide),
+        "mask": {names.get(each, each): kind for each, kind in policy.mask.items()},
+        "fields": {names.get(each, each): rule for each, rule in policy.fields.items()},
+        "presets": {
+            verb: {names.get(each, each): value for each, value in values.items()}
+            for verb, values in policy.presets.items()
+        },
+    }
+    return policy.model_copy(update=changed)
 
 
 def _relation_text(relation: RelationSpec, local: str, remote: str) -> str:

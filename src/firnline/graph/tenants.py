@@ -15,7 +15,7 @@ from firnline.access.decisions import Decisions
 from firnline.access.model import Person, SourceAccess
 from firnline.access.people import Links, link_of, linked, person_at, unlinked
 from firnline.access.principal import Principal
-from firnline.access.reach import UNLIMITED, Reach, reach_of
+from firnline.access.reach import Reach, reach_of
 from firnline.cache.permission_rows import CachedPermissionRows
 from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
@@ -25,11 +25,14 @@ from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph
 from firnline.graph.sharing import FIELDS_MAX, Catalogs, SharedGraphs, SharedSchemas
 from firnline.spec.agents import AgentSpec, effective_agents
+from firnline.spec.effective import effective_access
 from firnline.spec.model import Project
+from firnline.spec.verbs import OperationPolicy
 
 _PEOPLE_MAX = 4096
 
 Versions = Mapping[tuple[str, str], int]
+Operations = Mapping[str, OperationPolicy]
 
 
 class Snapshot(Protocol):
@@ -109,7 +112,7 @@ class TenantGraphs:
         self._rights: OrderedDict[tuple[str, str, str, str], _Rights] = OrderedDict()
         self._decided: OrderedDict[tuple[str, Principal], _Decided] = OrderedDict()
         self._stored: dict[str, dict[tuple[str, str], tuple[int, frozenset[str]]]] = {}
-        self._agents: dict[str, Mapping[str, AgentSpec]] = {}
+        self._limits: dict[str, tuple[Mapping[str, AgentSpec], Operations]] = {}
 
     async def graph(self, tenant: str) -> TenantGraph:
         """Return the tenant's graph of today.
@@ -191,14 +194,12 @@ class TenantGraphs:
 
     def reach(self, principal: Principal) -> Reach:
         """Return how far the principal's agent and scopes reach; raises what refuses them."""
-        if not principal.agent and not principal.scopes:
-            return UNLIMITED
-        agents = self._agents.get(principal.tenant)
-        if agents is None:
-            tenant = self.project.tenants[principal.tenant]
-            agents = effective_agents(self.project.integration, tenant)
-            self._agents[principal.tenant] = agents
-        return reach_of(principal, agents)
+        name, integration = principal.tenant, self.project.integration
+        if name not in self._limits:
+            tenant = self.project.tenants[name]
+            operations = effective_access(integration, tenant).operations
+            self._limits[name] = (effective_agents(integration, tenant), operations)
+        return reach_of(principal, *self._limits[name])
 
     def _people(self, tenant: str) -> Links:
         return self.project.tenants[tenant].people

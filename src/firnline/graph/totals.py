@@ -81,7 +81,7 @@ def _operands(
             shape.entries[each.key] = each.type.name
             continue
         scalar = totals.scan.object.fields[each.name].scalar
-        operand = totals.scan.field(each.name)
+        operand = totals.scan.field(each.name, "aggregate")
         value = aggregate_expression(function, operand, scalar, fraction)
         column = totals.columns.add(answered(value, aggregate_scalar(function, scalar)))
         shape.entries[each.key] = AggregateColumn(column, empty, function, each.name)

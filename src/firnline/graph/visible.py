@@ -42,7 +42,7 @@ def visible_graph(
     context = GraphContext(
         principal=principal,
         graph=graph,
-        decisions=replace(decisions, stored=_everything(graph)),
+        decisions=replace(decisions, stored=everything_stored(graph)),
         now=now,
         resolve=unexecuted,
         freshness=dict,
@@ -55,8 +55,8 @@ def visible_graph(
     return replace(graph, objects=reduced(graph.objects, readable))
 
 
-def _everything(graph: TenantGraph) -> dict[str, dict[str, frozenset[str]]]:
-    # Rights do not depend on what was synced already.
+def everything_stored(graph: TenantGraph) -> dict[str, dict[str, frozenset[str]]]:
+    """Return all fields as if they were synced; rights do not depend on what was already."""
     return {
         connection: {each.name: frozenset(each.by_name) for each in catalog.objects}
         for connection, catalog in graph.catalogs.items()

@@ -27,6 +27,7 @@ from firnline.spec.rules.modes import check_verified_mappings
 from firnline.spec.rules.names import check_connection_names, check_names
 from firnline.spec.rules.objects import check_objects
 from firnline.spec.rules.tenants import check_sync, check_tenant
+from firnline.spec.rules.verbs import check_tenant_presets
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def check_tenant_spec(
     check_verified_mappings(findings, integration, tenant, providers)
     check_tenant_agents(findings, integration, tenant)
     check_people(findings, tenant)
+    check_tenant_presets(findings, integration, tenant)
     return findings.problems
 
 

@@ -26,6 +26,13 @@ from firnline.spec.model import (
 )
 from firnline.spec.modes import is_mirrored, stricter
 from firnline.spec.policy import joined, narrower, strongest
+from firnline.spec.verbs import (
+    READING,
+    common_verbs,
+    narrowed_fields,
+    narrowed_operations,
+    narrowed_presets,
+)
 
 ANY = "*"
 _NOTHING = ObjectPolicy(mode="deny")
@@ -63,6 +70,9 @@ def narrowed(outer: ObjectPolicy, inner: ObjectPolicy | None) -> ObjectPolicy:
         rows=joined(outer.rows, inner.rows),
         mask=strongest(outer.mask, inner.mask),
         only_for=narrower(outer.only_for, inner.only_for),
+        verbs=common_verbs(outer.verbs, inner.verbs, READING),
+        fields=narrowed_fields(outer.fields, inner.fields),
+        presets=narrowed_presets(outer.presets, inner.presets),
         max_age=shorter(outer.max_age, inner.max_age),
         verified_for=shorter(outer.verified_for, inner.verified_for),
     )
@@ -125,6 +135,7 @@ def effective_access(integration: IntegrationSpec, tenant: TenantSpec) -> Access
             )
             for provider in dict.fromkeys((*outer.providers, *inner.providers))
         },
+        operations=narrowed_operations(outer.operations, inner.operations),
     )
 
 

@@ -26,6 +26,7 @@ from firnline.spec.agents import AgentName, AgentSpec, PeopleLinks
 from firnline.spec.closed import Closed
 from firnline.spec.modes import Mode, VerdictAge
 from firnline.spec.policy import Mask, OnlyFor, PolicyTest
+from firnline.spec.verbs import FieldPolicy, OperationPolicy, Presets, Verbs
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,62}$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
@@ -250,6 +251,15 @@ class ObjectPolicy(Closed):
     only_for: OnlyFor | None = None
     """Which agents and purposes may ask; everybody when absent."""
 
+    verbs: Verbs | None = None
+    """What may be done with it: a list, or verb -> who may; all that reads and no writing."""
+
+    fields: Mapping[str, FieldPolicy] = Field(default_factory=dict)
+    """Rules for single fields."""
+
+    presets: Presets = Field(default_factory=dict)
+    """What every write sets, whoever asks: create or update -> field -> value."""
+
     max_age: Duration | None = None
     """How old the permission records behind `mirror` may be: `15m`, `24h`, `7d`. Then the source
     is asked, where it can be; nothing is shown where it cannot."""
@@ -266,6 +276,9 @@ class AccessSpec(Closed):
 
     providers: Mapping[str, Mapping[str, ObjectPolicy]] = Field(default_factory=dict)
     """Provider -> the provider's own objects, by name; "*" stands for those not named."""
+
+    operations: Mapping[str, OperationPolicy] = Field(default_factory=dict)
+    """Published operations, by name; "*" stands for all others and for unpublished texts."""
 
     tests: tuple[PolicyTest, ...] = ()
     """What the policy must do, checked without data."""

@@ -90,6 +90,15 @@ class Expectation(Closed):
     hidden: tuple[str, ...] = ()
     """Fields that do not exist for them."""
 
+    allowed: tuple[str, ...] = ()
+    """Verbs that they may use: `update`, or of a field `amount.update`."""
+
+    refused: tuple[str, ...] = ()
+    """Verbs that they may not use."""
+
+    presets: Mapping[Literal["create", "update"], Mapping[str, Any]] = Field(default_factory=dict)
+    """What their writes set."""
+
 
 class PolicyTest(Closed):
     """One test of the policy, run by `firnline check` without any data."""

@@ -348,6 +348,7 @@ class View:
             raise UnfitError
         if times:
             self._context.is_timeless = False
+        times = (*times, *self._cell(name))
         steps = [path_steps(self._object.source, path) for path in source_paths(declared.mapping)]
         if all(len(each) == 1 for each in steps):
             return times
@@ -355,6 +356,18 @@ class View:
         if all(isinstance(access.rows, Everything) and access.readable for access in joined):
             return (*times, *self._connection_versions)  # the same for everybody
         return (self._context.decisions.fingerprint, *times, *self._connection_versions)
+
+    def _cell(self, name: str) -> tuple[Hashable, ...]:
+        """Return what decides on which records the policy shows a field; nothing for all."""
+        ruled = self._ruling.fields.get(name)
+        if ruled is None:
+            return ()
+        if "read" in ruled.refused or not ruled.is_timeless:
+            raise UnfitError
+        if not ruled.rows:
+            return ()
+        reads = frozenset((each, self._reader.versions.get(each)) for each in ruled.reads)
+        return (ruled.facts, reads)
 
     def _source_scalar(self, path: str) -> ScalarName:
         catalog = self._context.graph.catalogs[self._object.connection]
@@ -452,6 +465,8 @@ def _with(context: GraphContext, sources: Mapping[str, SourceAccess]) -> GraphCo
         catalogs=decisions.catalogs,
         columns=decisions.columns,
         stored=decisions.stored,
+        # All rows are read, but of each only what the policy shows to the principal.
+        rulings=decisions.rulings,
         is_ruled=False,
     )
     return replace(context, decisions=freed, notes={}, objects_read=set())

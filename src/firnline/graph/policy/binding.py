@@ -7,29 +7,26 @@ that does not fit, a field that this tenant does not have or never synced.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
-from firnline.access.ruling import UNRULED, Ruling
+from firnline.access.ruling import UNRULED, FieldRuling, Ruling
 from firnline.cache.query import Bound
 from firnline.catalog.conditions import COLUMN_TYPES, condition
 from firnline.catalog.mapping import path_steps, source_paths
 from firnline.errors import UsageError
 from firnline.graph.moments import is_timeless, is_timeless_field
+from firnline.graph.policy.facts import UnboundError, fact
+from firnline.graph.policy.verbs import preset_values, refused_of_field, refused_of_object
 from firnline.graph.shape import GraphField, GraphObject, GraphRelation, TenantGraph
-from firnline.spec.policy import ATTRIBUTES, PRINCIPAL_FACTS
+from firnline.spec.verbs import PRESET_VERBS, READING, VERBS, FieldPolicy
 
 Stored = Mapping[str, Mapping[str, frozenset[str]]]
 _SEVERAL = frozenset({"in", "notIn", "iin", "hasAny", "hasAll"})
-_NOT_FOR_YOU = "the builder's policy gives it to other agents or purposes only"
-
-
-class UnboundError(Exception):
-    """The conditions cannot be decided for this principal; its text says why."""
 
 
 def rulings(
@@ -49,8 +46,10 @@ def ruling_on(found: GraphObject, decisions: Decisions) -> Ruling:
 
 
 def is_ruled(found: GraphObject) -> bool:
-    """Say whether it depends on the principal which records of an object the policy shows."""
-    return bool(found.policy.rows) or found.policy.only_for is not None
+    """Say whether the policy says more of an object than its mode, masks and hidden fields."""
+    policy = found.policy
+    is_limited = policy.only_for is not None or policy.verbs is not None
+    return is_limited or bool(policy.rows or policy.fields or policy.presets)
 
 
 def _ruling(
@@ -60,15 +59,59 @@ def _ruling(
     stored: Stored,
     now: datetime,
 ) -> Ruling:
-    limits = found.policy.only_for
-    if limits is not None and not limits.allows(principal.agent, principal.purpose):
-        return Ruling(denied=_NOT_FOR_YOU)
-    binder = _Binder(graph, principal, stored, now)
+    def bind(conditions: Mapping[str, Any]) -> tuple[dict[str, Any], _Binder]:
+        binder = _Binder(graph, principal, stored, now)
+        return binder.bound(found, conditions), binder
+
+    refused = refused_of_object(found, principal)
+    fields = {
+        name: _field_ruling(rule, principal, bind)
+        for name, rule in found.policy.fields.items()
+        if name in found.ruling_fields
+    }
     try:
-        rows = binder.bound(found, found.policy.rows)
+        _require_whole_key(found, fields)
+        rows, binder = bind(found.policy.rows)
     except UnboundError as unbound:
-        return Ruling(denied=f"the builder's policy {unbound}")
-    return Ruling(rows=rows, reads=frozenset(binder.reads), is_timeless=binder.is_timeless)
+        reason = f"the builder's policy {unbound}"
+        refused = {**dict.fromkeys(VERBS, reason), **refused}
+        return Ruling(denied=refused["read"], refused=refused, fields=fields)
+    presets: dict[str, Mapping[str, Any]] = {}
+    for verb in PRESET_VERBS:
+        try:
+            presets[verb] = preset_values(found, verb, principal, now)
+        except UnboundError as unbound:
+            refused.setdefault(verb, f"the builder's policy {unbound}")
+    return Ruling(
+        denied=refused.get("read", ""),
+        rows=rows,
+        reads=frozenset(binder.reads).union(*(each.reads for each in fields.values())),
+        is_timeless=binder.is_timeless,
+        refused=refused,
+        fields=fields,
+        presets=presets,
+    )
+
+
+def _field_ruling(
+    rule: FieldPolicy,
+    principal: Principal,
+    bind: Callable[[Mapping[str, Any]], tuple[dict[str, Any], _Binder]],
+) -> FieldRuling:
+    refused = refused_of_field(rule, principal)
+    try:
+        rows, binder = bind(rule.rows)
+    except UnboundError as unbound:
+        reason = f"the builder's policy {unbound}"
+        return FieldRuling(refused={**dict.fromkeys(READING, reason), **refused})
+    return FieldRuling(refused, rows, frozenset(binder.reads), binder.is_timeless)
+
+
+def _require_whole_key(found: GraphObject, fields: Mapping[str, FieldRuling]) -> None:
+    """Raise UnboundError where keys may not be read, or on some records only."""
+    key = fields.get(found.key)
+    if key is not None and (key.rows or "read" in key.refused):
+        raise UnboundError(f"keeps back {found.type_name}.{found.key}, which records are told by")
 
 
 @dataclass(slots=True)
@@ -160,17 +203,6 @@ class _Binder:
                 raise UnboundError("needs one value of an attribute that holds several")
             return list(value)
         return [value] if is_several else value
-
-
-def fact(principal: Principal, name: str) -> str | tuple[str, ...]:
-    """Return a fact of the token; raises UnboundError when it holds none of that name."""
-    if name.startswith(ATTRIBUTES):
-        value = principal.attributes.get(name.removeprefix(ATTRIBUTES))
-    else:
-        value = getattr(principal, name) if name in PRINCIPAL_FACTS else None
-    if not value:
-        raise UnboundError("needs something that the token does not hold")
-    return value
 
 
 def ruling_reads(

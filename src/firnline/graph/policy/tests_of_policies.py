@@ -26,8 +26,9 @@ from firnline.catalog.mapping import scalar_of
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
 from firnline.errors import UsageError
 from firnline.graph.policy.binding import rulings
+from firnline.graph.policy.verdicts import Verdicts
 from firnline.graph.request import GraphContext, unexecuted
-from firnline.graph.scan import Aliases, Scan
+from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.shape import GraphObject, TenantGraph, graph_of
 from firnline.spec.document import YamlPath, read_document
 from firnline.spec.effective import EffectiveMapping
@@ -114,6 +115,8 @@ def _failures(
         elif reason is None:
             for name, problem in trial.differences(key, test):
                 yield PolicyFailure((*path, "expect", *name), f"{subject}{problem}")
+        for name, problem in trial.otherwise_decided(test):
+            yield PolicyFailure((*path, "expect", *name), f"{subject}{problem}")
 
 
 @dataclass(slots=True)
@@ -150,6 +153,34 @@ class _Trial:
                 wanted = "null" if expected is None else quoted(expected)
                 yield ("fields", name), f"{test.object}.{name} is {said}, not {wanted}"
 
+    def otherwise_decided(self, test: PolicyTest) -> Iterator[tuple[YamlPath, str]]:
+        """Yield the verbs and presets that are decided otherwise than expected."""
+        expected = test.expect
+        if self.found is None:
+            for position, _ in enumerate(expected.allowed):
+                yield ("allowed", position), f"the policy denies {test.object}"
+            return
+        context = self.context
+        verdicts = Verdicts.of(
+            *(context.graph, self.found, context.decisions),
+            principal=context.principal,
+            now=context.now,
+        )
+        for part, is_refused in (("allowed", False), ("refused", True)):
+            for position, place in enumerate(getattr(expected, part)):
+                field, _, verb = place.rpartition(".")
+                if field and field not in self.found.fields:
+                    reason = "the field is hidden"
+                else:
+                    reason = verdicts.of_field(field, verb) if field else verdicts.of_object(verb)
+                if bool(reason) != is_refused:
+                    said = f"refused: {reason}" if reason else "allowed"
+                    yield (part, position), f"{test.object}: {place} is {said}"
+        for kind, values in expected.presets.items():
+            found = dict(verdicts.write(kind).presets)
+            if found != {name: _plain(value) for name, value in values.items()}:
+                yield ("presets", kind), f"{test.object}: {kind} sets {found or 'nothing'}"
+
     def shown(self, key: Any, name: str) -> str | None:
         """Return a field of the record as text."""
         return self._compared(key, name, None)[0]
@@ -158,7 +189,10 @@ class _Trial:
         assert self.found is not None
         scalar = self.found.fields[name].scalar
         scan = Scan(self.context, self.found, Aliases())
-        value = scan.shown(name)
+        try:
+            value = scan.shown(name)
+        except MaskedFieldError:
+            return None, expected is None
         try:
             same = _same(value, scalar, expected, self.context.now)
         except UsageError as error:
@@ -182,6 +216,10 @@ def _same(value: Expression, scalar: ScalarName, expected: Any, now: datetime) -
     if scalar == "strings":
         return Call("same", (value, BoundList(tuple(expected), "VARCHAR")))
     return Call("same", (value, bound(expected, scalar, now)))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(slots=True)
@@ -261,7 +299,11 @@ def _graph(project: Project, tenant: str | None) -> TenantGraph:
 
 def _fields(declared: ObjectSpec) -> Iterator[FieldInfo]:
     for name, each in declared.fields.items():
-        yield FieldInfo(name=name, type=scalar_of(each.type), precision=38, scale=9)
+        scalar = scalar_of(each.type)
+        # What a source takes of them is not the policy's to say.
+        yield FieldInfo(
+            name=name, type=scalar, precision=38, scale=9, createable=True, updateable=True
+        )
 
 
 def _context(graph: TenantGraph, test: PolicyTest, now: datetime) -> GraphContext:

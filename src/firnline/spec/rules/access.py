@@ -17,6 +17,13 @@ from firnline.spec.rules.policy import (
     check_tests,
     check_unknown_rows,
 )
+from firnline.spec.rules.verbs import (
+    check_form_of_rights,
+    check_operations,
+    check_rights,
+    check_rights_narrow,
+    check_unknown_rights,
+)
 
 _WIDENS = "A tenant may narrow the integration's policy, never widen it."
 
@@ -38,6 +45,8 @@ def check_access(
             others = [each for each in integration.objects if each not in access.objects]
             names = others if name == ANY else [name]
             check_policy(findings, path, policy, integration=integration, names=names)
+            check_rights(findings, path, policy, integration=integration, names=names)
+            check_form_of_rights(findings, path, policy)
         _check_mode(findings, path, policy)
     for provider, policies in access.providers.items():
         if provider not in providers:
@@ -48,6 +57,9 @@ def check_access(
             _check_mode(findings, place, policy)
             check_form(findings, place, policy)
             check_unknown_rows(findings, (*place, "rows"), policy.rows)
+            check_form_of_rights(findings, place, policy)
+            check_unknown_rights(findings, place, policy)
+    check_operations(findings, access)
     check_tests(findings, integration, access)
     check_modes(findings, access)
     check_verifiable(findings, integration, access, providers)
@@ -60,6 +72,7 @@ def check_narrowing(findings: Findings, outer: AccessSpec, inner: AccessSpec) ->
         path = ("access", "providers", provider)
         _check_narrowing(findings, path, outer.providers.get(provider, {}), policies)
     check_modes_narrow(findings, outer, inner)
+    check_rights_narrow(findings, outer, inner)
 
 
 def _check_narrowing(

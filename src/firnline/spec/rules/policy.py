@@ -22,6 +22,7 @@ from firnline.spec.policy import (
 )
 from firnline.spec.problems import quoted
 from firnline.spec.rules.findings import Findings, unknown
+from firnline.spec.verbs import FIELD_VERBS, VERBS
 
 NESTING_MAX = 8
 _LISTS = frozenset({"in", "notIn", "iin", "hasAny", "hasAll"})
@@ -39,7 +40,7 @@ def check_policy(
 ) -> None:
     """Report rows and masks that do not fit the builder's objects that a policy is about."""
     for name in names:
-        _check_rows(findings, (*path, "rows"), policy.rows, integration, name, 0)
+        check_rows(findings, (*path, "rows"), policy.rows, integration, name, 0)
     _check_masks(findings, (*path, "mask"), policy, integration, names)
     check_form(findings, path, policy)
 
@@ -85,6 +86,16 @@ def _check_test(
         if name not in fields:
             message, hint = unknown(name, fields, what=f"field of {test.object}", plural="fields")
             findings.key((*path, "expect", part, step), "unknown_field", message, hint)
+    for part in ("allowed", "refused"):
+        for at, place in enumerate(getattr(test.expect, part)):
+            name, _, verb = place.rpartition(".")
+            known = FIELD_VERBS if name else VERBS
+            if name and name not in fields:
+                message, hint = unknown(name, fields, what=f"field of {test.object}")
+                findings.value((*path, "expect", part, at), "unknown_field", message, hint)
+            elif verb not in known:
+                message, hint = unknown(verb, known, what="verb")
+                findings.value((*path, "expect", part, at), "policy_test_invalid", message, hint)
     if test.expect.fields and not test.expect.visible:
         message = "a record that is not visible has no fields"
         findings.key((*path, "expect", "fields"), "policy_test_invalid", message)
@@ -117,7 +128,7 @@ def _is_value(value: Any, declared: BuilderType) -> bool:
     return fits(value, declared)
 
 
-def _check_rows(
+def check_rows(
     findings: Findings,
     path: YamlPath,
     rows: Any,
@@ -141,14 +152,14 @@ def _check_rows(
                 findings.key(place, "empty_condition", message)
                 continue
             for position, each in enumerate(wanted):
-                _check_rows(findings, (*place, position), each, integration, name, depth + 1)
+                check_rows(findings, (*place, position), each, integration, name, depth + 1)
         elif key == "not":
-            _check_rows(findings, place, wanted, integration, name, depth + 1)
+            check_rows(findings, place, wanted, integration, name, depth + 1)
         elif relation is not None and relation.many:
             message = f"{quoted(key)} leads to many records: rows follow to-one relations only"
             findings.key(place, "rows_relation", message, "State the rule on the other object.")
         elif relation is not None:
-            _check_rows(findings, place, wanted, integration, relation.to, depth + 1)
+            check_rows(findings, place, wanted, integration, relation.to, depth + 1)
         elif key not in declared.fields:
             known = [*declared.fields, *declared.relations]
             message, hint = unknown(key, known, what=f"field of {name}", plural="fields")
@@ -170,7 +181,7 @@ def check_unknown_rows(findings: Findings, path: YamlPath, rows: Any, depth: int
         elif isinstance(wanted, Mapping) and wanted and set(wanted) <= set(OPERATORS):
             for operator, operand in wanted.items():
                 if isinstance(operand, Mapping):
-                    _check_fact(findings, (*place, operator), operand)
+                    check_fact(findings, (*place, operator), operand)
                 elif wrong := OPERATORS[operator](operand):
                     message = f"{quoted(operator)} {wrong}"
                     findings.value((*place, operator), "bad_literal", message)
@@ -194,7 +205,7 @@ def _check_operators(findings: Findings, path: YamlPath, field: FieldSpec, wante
             message, hint = unknown(operator, OPERATORS_OF[scalar], what=what, plural="operators")
             findings.key(place, "unknown_operator", message, hint)
         elif isinstance(operand, Mapping):
-            _check_fact(findings, place, operand)
+            check_fact(findings, place, operand)
         elif wrong := OPERATORS[operator](operand):
             findings.value(place, "bad_literal", f"{quoted(operator)} {wrong}")
         elif operator not in _ASIDE and scalar != "strings":
@@ -213,14 +224,15 @@ def _check_values(
             findings.value(path, "unknown_word", message, hint)
 
 
-def _check_fact(findings: Findings, path: YamlPath, operand: Mapping[str, Any]) -> None:
+def check_fact(findings: Findings, path: YamlPath, operand: Mapping[str, Any]) -> None:
+    """Report what stands in place of a value and is no fact of a token."""
     fact = operand.get("principal")
     is_fact = isinstance(fact, str) and (
         fact in PRINCIPAL_FACTS or (fact.startswith(ATTRIBUTES) and len(fact) > len(ATTRIBUTES))
     )
     if set(operand) == {"principal"} and is_fact:
         return
-    message = "a condition compares with a value or with one fact of the token"
+    message = "here stands a value or one fact of the token"
     hint = f"Write {{principal: attributes.NAME}}, or one of: {', '.join(PRINCIPAL_FACTS)}."
     findings.key(path, "unknown_fact", message, hint)
 
