@@ -34,10 +34,19 @@ class ClientOptionsError(UsageError):
     code = "client_options"
 
 
+class PersonOptionError(UsageError):
+    """A person is named without the system that they connect."""
+
+    code = "person_option"
+
+
 def connect(
     tenant: TenantArgument,
     connection: Annotated[
         str, typer.Argument(help="The connection's name [all that are not connected].")
+    ] = "",
+    person: Annotated[
+        str, typer.Option(help="E-mail of whoever connects for themselves alone, to be verified.")
     ] = "",
     listed: Annotated[bool, typer.Option("--list", help="Only show what is connected.")] = False,
     client_id: Annotated[
@@ -69,6 +78,10 @@ def connect(
         raise ClientOptionsError(
             "an OAuth client belongs to one connection", hint="Name the connection."
         )
+    if person and not connection:
+        raise PersonOptionError(
+            "a person connects one system at a time", hint="Name the connection."
+        )
     console = Console(stderr=True, soft_wrap=True)
 
     def show(url: str) -> None:
@@ -80,7 +93,9 @@ def connect(
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
             if not listed:
-                await _connect(app, tenant, connection, credentials, show=show, port=port)
+                await _connect(
+                    *(app, tenant, connection, credentials), show=show, port=port, person=person
+                )
             rows = await _statuses(app, tenant)
         if as_json:
             print_json({"tenant": tenant, "connections": rows})
@@ -91,14 +106,20 @@ def connect(
 
 
 async def connect_one(
-    connections: Connections, spec: TenantSpec, name: str, *, show: Show, port: int = 0
+    connections: Connections,
+    spec: TenantSpec,
+    name: str,
+    *,
+    show: Show,
+    port: int = 0,
+    person: str = "",
 ) -> ConnectionRow:
     """Connect one system by the flow that its provider has; `show` gets the sign-in link."""
     if isinstance(declared_site(spec, name).manifest.auth, ClientAssertion):
-        return await connections.connect_with_assertion(spec, name)
+        return await connections.connect_with_assertion(spec, name, person=person)
     async with listening(port) as callback:
         start = await connections.start_authorization(
-            spec, name, redirect_uri=callback.redirect_uri
+            spec, name, redirect_uri=callback.redirect_uri, person=person
         )
         await asyncio.to_thread(show, connections.transport.routes.reachable(start.url))
         code = await callback.code(start.state)
@@ -113,6 +134,7 @@ async def _connect(
     *,
     show: Show,
     port: int,
+    person: str,
 ) -> None:
     spec = app.tenant(tenant)
     names = [name] if name else await _unconnected(app, spec)
@@ -122,7 +144,7 @@ async def _connect(
             await app.connections.clients.save(
                 credentials, provider=site.connector.provider, tenant=tenant, connection=wanted
             )
-        await connect_one(app.connections, spec, wanted, show=show, port=port)
+        await connect_one(app.connections, spec, wanted, show=show, port=port, person=person)
 
 
 async def _unconnected(app: App, spec: TenantSpec) -> list[str]:
@@ -137,9 +159,15 @@ async def _unconnected(app: App, spec: TenantSpec) -> list[str]:
 async def _statuses(app: App, tenant: str) -> list[dict[str, Any]]:
     spec = app.tenant(tenant)
     stored = {row.name: row for row in await app.state.connections(tenant)}
-    return [
+    rows = [
         _status(name, declared.provider, stored.get(name))
         for name, declared in sorted(spec.connections.items())
+    ]
+    own = await app.state.personal_connections(tenant)
+    return rows + [
+        {**_status(row.name, row.provider, row), "person": row.person}
+        for row in own
+        if row.name in spec.connections
     ]
 
 
@@ -169,7 +197,8 @@ def _table(tenant: str, rows: list[dict[str, Any]]) -> Table:
         table.add_column(heading, overflow="fold")
     for row in rows:
         named = (row.get(key) or "" for key in ("account_name", "user", "reason"))
-        table.add_row(row["name"], row["provider"], row["state"], *named)
+        whose = f" of {row['person']}" if "person" in row else ""
+        table.add_row(f"{row['name']}{whose}", row["provider"], row["state"], *named)
     return table
 
 

@@ -74,7 +74,11 @@ async def start_authorization(
         redirect_uri=redirect_uri,
         state_digest=_digest(token),
         verifier_ciphertext=vault.seal(
-            {"verifier": verifier}, purpose="verifier", tenant=site.tenant, connection=site.name
+            # Who it is for is part of what only this installation can have written.
+            {"verifier": verifier, "person": site.person},
+            purpose="verifier",
+            tenant=site.tenant,
+            connection=site.name,
         ),
         expires_at=now + AUTHORIZATION_LIFETIME,
     )
@@ -113,10 +117,11 @@ async def redeem_code(
             "this sign-in was not started here, took over ten minutes, or was used before",
             hint="Start again with: firnline connect TENANT CONNECTION",
         )
-    site = site_at(row.tenant, row.connection, load_connector(row.provider), row.settings)
     opened = vault.unseal(
         row.verifier_ciphertext, purpose="verifier", tenant=row.tenant, connection=row.connection
     )
+    site = site_at(row.tenant, row.connection, load_connector(row.provider), row.settings)
+    site = site.of(opened.get("person", ""))
     grant = {
         "grant_type": "authorization_code",
         "code": code,

@@ -86,13 +86,17 @@ class Connections:
         """The state store that the connections live in."""
         return self._state
 
-    async def channel(self, tenant: str, tenant_spec: TenantSpec, name: str) -> Channel:
+    async def channel(
+        self, tenant: str, tenant_spec: TenantSpec, name: str, *, person: str = ""
+    ) -> Channel:
         """Return the tenant's stored way to a provider, as the user who connected it.
+
+        With `person` it is the one that this person connected for themselves.
 
         Raises UnknownConnectionError, NotConnectedError, NeedsReconnectError,
         ConnectionDisabledError or VaultKeyInvalidError.
         """
-        site = _site_of(tenant, tenant_spec, name)
+        site = _site_of(tenant, tenant_spec, name).of(person)
         credential = self._stored(site)
         await credential.active_row()
         return self._channel(site, credential)
@@ -116,13 +120,13 @@ class Connections:
         return tokens.access_token
 
     async def start_authorization(
-        self, tenant_spec: TenantSpec, name: str, *, redirect_uri: str
+        self, tenant_spec: TenantSpec, name: str, *, redirect_uri: str, person: str = ""
     ) -> AuthorizationStart:
-        """Return the link that a person opens to connect a system.
+        """Return the link that a person opens to connect a system, for all or for themselves.
 
         Raises WrongFlowError, ClientMissingError or what `channel` raises of the declaration.
         """
-        site = declared_site(tenant_spec, name)
+        site = declared_site(tenant_spec, name).of(person)
         auth = site.manifest.auth
         if not isinstance(auth, AuthorizationCode):
             raise WrongFlowError(
@@ -155,9 +159,14 @@ class Connections:
         )
         return await self._activate(site, tokens)
 
-    async def connect_with_assertion(self, tenant_spec: TenantSpec, name: str) -> ConnectionRow:
-        """Connect a system whose provider takes signed assertions; no browser is needed."""
-        site = declared_site(tenant_spec, name)
+    async def connect_with_assertion(
+        self, tenant_spec: TenantSpec, name: str, *, person: str = ""
+    ) -> ConnectionRow:
+        """Connect a system whose provider takes signed assertions; no browser is needed.
+
+        For a person the assertion is signed with the key that the provider maps to them.
+        """
+        site = declared_site(tenant_spec, name).of(person)
         return await self._activate(site, await self._assert(site, _assertion_of(site)))
 
     async def _activate(self, site: Site, tokens: TokenSet) -> ConnectionRow:
@@ -175,9 +184,10 @@ class Connections:
             token_ciphertext=seal_tokens(self._vault, site, tokens),
             expires_at=tokens.expires_at,
             updated_at=self._clock.now(),
+            person=site.person,
         )
         for _ in range(SAVES_MAX):
-            stored = await self._state.connection(row.tenant, row.name)
+            stored = await self._state.connection(row.tenant, row.name, row.person)
             version = 0 if stored is None else stored.version
             try:
                 return await self._state.save_connection(replace(row, version=version))
@@ -214,7 +224,7 @@ class Connections:
             site,
             auth,
             await self.clients.find(site),
-            subject=subject,
+            subject=subject or site.person,
             transport=self.transport,
             clock=self._clock,
             deadline_s=self._deadline_s,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from firnline.connectors.manifest import Manifest
 from firnline.connectors.protocol import Connector
@@ -15,6 +15,8 @@ from firnline.connectors.registry import ConnectorError, load_connector
 from firnline.errors import UsageError
 from firnline.spec.model import TenantSpec
 from firnline.transport import Destination
+
+_ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 class UnknownConnectionError(UsageError):
@@ -47,6 +49,17 @@ class Site:
     derived: Mapping[str, str]
     base_url: str
     destination: Destination
+    person: str = ""  # whose own connection it is; empty: the organisation's
+
+    @property
+    def holder(self) -> str:
+        """Return what a stored token is sealed for: the connection, and whose it is."""
+        # No connection's name holds a space, so that nobody's token opens as another's.
+        return f"{self.name} {self.person}" if self.person else self.name
+
+    def of(self, person: str) -> Site:
+        """Return the same place for one person's own connection."""
+        return replace(self, person=address_of(person))
 
     @property
     def manifest(self) -> Manifest:
@@ -56,6 +69,11 @@ class Site:
     def fill(self, template: str) -> str:
         """Return a URL of the manifest with this connection's settings in it."""
         return _fill(self.connector, template, self.derived)
+
+
+def address_of(person: str) -> str:
+    """Return an e-mail address as tokens carry it: only ASCII letters lose their case."""
+    return person.strip().translate(_ASCII_LOWER)
 
 
 def declared_site(tenant_spec: TenantSpec, name: str) -> Site:

@@ -71,7 +71,8 @@ class ConnectionDisabledError(FirnlineError):
 
 def connect_command(site: Site) -> str:
     """Return the command that connects a system."""
-    return f"firnline connect {site.tenant} {site.name}"
+    whose = f" --person {site.person}" if site.person else ""
+    return f"firnline connect {site.tenant} {site.name}{whose}"
 
 
 class Credential(Protocol):
@@ -155,7 +156,7 @@ class StoredTokens:
 
     async def renew(self, rejected: SecretStr) -> SecretStr:
         """Return another token than `rejected`; of many callers at once one asks the provider."""
-        key = (self._site.tenant, self._site.name)
+        key = (self._site.tenant, self._site.holder)
         tokens = await self._flights.join(key, lambda: self._renewed(rejected))
         if tokens.access_token == rejected:
             # The flight that was joined is the one that had obtained it.
@@ -185,7 +186,7 @@ class StoredTokens:
 
     async def stored_row(self) -> ConnectionRow:
         """Return the stored connection, raise when there is none or it is switched off."""
-        row = await self._state.connection(self._site.tenant, self._site.name)
+        row = await self._state.connection(self._site.tenant, self._site.name, self._site.person)
         if row is None or row.state == "pending" or row.token_ciphertext is None:
             raise NotConnectedError(self._site)
         if row.state == "disabled":
@@ -252,7 +253,7 @@ class StoredTokens:
                 row.token_ciphertext or b"",
                 purpose="token",
                 tenant=row.tenant,
-                connection=row.name,
+                connection=self._site.holder,
             )
         )
 
@@ -286,7 +287,7 @@ class GivenToken:
 
 def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:
     """Return `tokens` as ciphertext of this connection."""
-    return vault.seal(tokens.as_json(), purpose="token", tenant=site.tenant, connection=site.name)
+    return vault.seal(tokens.as_json(), purpose="token", tenant=site.tenant, connection=site.holder)
 
 
 def _renew_at(issued_at: datetime, expires_at: datetime) -> datetime:

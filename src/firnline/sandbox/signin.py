@@ -35,15 +35,22 @@ async def connect(
     *,
     client: SandboxClient,
     email: str,
+    is_own: bool = False,
 ) -> ConnectionRow:
-    """Connect one system of a tenant to its sandbox as `email`, whatever flow its provider has."""
+    """Connect one system of a tenant to its sandbox as `email`, whatever flow its provider has.
+
+    With `is_own` for that person alone, else for the organisation.
+    """
+    person = email if is_own else ""
     provider = tenant_spec.connections[name].provider
     await connections.clients.save(
         credentials(client), provider=provider, tenant=tenant_spec.tenant, connection=name
     )
     if isinstance(load_manifest(provider).auth, ClientAssertion):
-        return await connections.connect_with_assertion(tenant_spec, name)
-    start = await connections.start_authorization(tenant_spec, name, redirect_uri=CALLBACK)
+        return await connections.connect_with_assertion(tenant_spec, name, person=person)
+    start = await connections.start_authorization(
+        tenant_spec, name, redirect_uri=CALLBACK, person=person
+    )
     async with httpx2.AsyncClient(trust_env=False) as http:
         code, state = await approve(http, start.url, email, routes=connections.transport.routes)
     return await connections.finish_authorization(state, code)

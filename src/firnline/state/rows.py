@@ -23,7 +23,8 @@ class ConnectionRow:
     """One tenant's authorisation at one provider.
 
     `settings` are those that the token was obtained with. `version` is 0 for a row that was never
-    stored and grows with each save; saving an outdated row is refused.
+    stored and grows with each save; saving an outdated row is refused. `person` is the e-mail of
+    whom a personal connection belongs to, empty for the organisation's own.
     """
 
     tenant: str
@@ -40,6 +41,7 @@ class ConnectionRow:
     token_ciphertext: bytes | None = field(default=None, repr=False)
     expires_at: datetime | None = None
     version: int = 0
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -58,23 +58,34 @@ schema_versions = Table(
     "schema_versions", metadata, SqlColumn("version", Integer, primary_key=True)
 )
 
-connections = Table(
-    "connections",
+
+def _connection_facts() -> list[SqlColumn[Any]]:
+    return [
+        SqlColumn("provider", String(200), nullable=False),
+        SqlColumn("settings", Text, nullable=False),
+        SqlColumn("state", String(40), nullable=False),
+        SqlColumn("state_reason", Text, nullable=False),
+        SqlColumn("account", Text, nullable=False),
+        SqlColumn("account_name", Text, nullable=False),
+        SqlColumn("user_key", Text, nullable=False),
+        SqlColumn("user_name", Text, nullable=False),
+        SqlColumn("token_ciphertext", LargeBinary),
+        SqlColumn("expires_at", UtcDateTime),
+        SqlColumn("updated_at", UtcDateTime, nullable=False),
+        SqlColumn("version", Integer, nullable=False),
+    ]
+
+
+connections = Table("connections", metadata, _key("tenant"), _key("name"), *_connection_facts())
+
+# What single people connected for themselves, beside the organisation's own connections.
+personal_connections = Table(
+    "personal_connections",
     metadata,
     _key("tenant"),
     _key("name"),
-    SqlColumn("provider", String(200), nullable=False),
-    SqlColumn("settings", Text, nullable=False),
-    SqlColumn("state", String(40), nullable=False),
-    SqlColumn("state_reason", Text, nullable=False),
-    SqlColumn("account", Text, nullable=False),
-    SqlColumn("account_name", Text, nullable=False),
-    SqlColumn("user_key", Text, nullable=False),
-    SqlColumn("user_name", Text, nullable=False),
-    SqlColumn("token_ciphertext", LargeBinary),
-    SqlColumn("expires_at", UtcDateTime),
-    SqlColumn("updated_at", UtcDateTime, nullable=False),
-    SqlColumn("version", Integer, nullable=False),
+    SqlColumn("person", String(300), primary_key=True),
+    *_connection_facts(),
 )
 
 catalogs = Table(

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -79,43 +79,45 @@ class State:
         Version 0 stores a new connection; any other version replaces exactly that version.
         """
         stored = replace(row, version=row.version + 1)
+        table, one = _holder(row.tenant, row.name, row.person)
         values = _with_json_settings(stored)
-        table = schema.connections
+        if not row.person:
+            del values["person"]
         async with self._engine.begin() as connection:
             if row.version == 0:
-                await _insert_new(connection, values, StaleRowError(row.tenant, row.name))
+                await _insert_new(connection, table, values, StaleRowError(row.tenant, row.name))
                 return stored
             changed = await connection.execute(
-                update(table)
-                .where(table.c.tenant == row.tenant, table.c.name == row.name)
-                .where(table.c.version == row.version)
-                .values(values)
+                update(table).where(*one, table.c.version == row.version).values(values)
             )
             if changed.rowcount != 1:
                 raise StaleRowError(row.tenant, row.name)
         return stored
 
-    async def connection(self, tenant: str, name: str) -> ConnectionRow | None:
-        """Return the connection `name` of `tenant`."""
-        table = schema.connections
-        found = await self._rows(
-            select(table).where(table.c.tenant == tenant, table.c.name == name)
-        )
+    async def connection(self, tenant: str, name: str, person: str = "") -> ConnectionRow | None:
+        """Return the connection `name` of `tenant`, the organisation's own or a person's."""
+        table, one = _holder(tenant, name, person)
+        found = await self._rows(select(table).where(*one))
         return _connection_row(found[0]) if found else None
 
+    async def personal_connections(self, tenant: str) -> list[ConnectionRow]:
+        """Return what people of `tenant` connected for themselves, in order of name and person."""
+        table = schema.personal_connections
+        query = select(table).where(table.c.tenant == tenant)
+        rows = await self._rows(query.order_by(table.c.name, table.c.person))
+        return [_connection_row(row) for row in rows]
+
     async def connections(self, tenant: str) -> list[ConnectionRow]:
-        """Return the connections of `tenant`, in order of name."""
+        """Return the organisation's connections of `tenant`, in order of name."""
         table = schema.connections
         query = select(table).where(table.c.tenant == tenant).order_by(table.c.name)
         return [_connection_row(row) for row in await self._rows(query)]
 
-    async def delete_connection(self, tenant: str, name: str) -> bool:
+    async def delete_connection(self, tenant: str, name: str, person: str = "") -> bool:
         """Forget a connection with its token; return whether there was one."""
-        table = schema.connections
+        table, one = _holder(tenant, name, person)
         async with self._engine.begin() as connection:
-            gone = await connection.execute(
-                delete(table).where(table.c.tenant == tenant, table.c.name == name)
-            )
+            gone = await connection.execute(delete(table).where(*one))
         return gone.rowcount == 1
 
     # -- catalogs -------------------------------------------------------------------------------
@@ -314,11 +316,20 @@ class State:
             return list((await connection.execute(query)).all())
 
 
+def _holder(tenant: str, name: str, person: str) -> tuple[Table, tuple[ColumnElement[bool], ...]]:
+    """Return where a connection is kept, and what tells it from all others there."""
+    if not person:
+        table = schema.connections
+        return table, (table.c.tenant == tenant, table.c.name == name)
+    table = schema.personal_connections
+    return table, (table.c.tenant == tenant, table.c.name == name, table.c.person == person)
+
+
 async def _insert_new(
-    connection: AsyncConnection, values: Mapping[str, Any], conflict: FirnlineError
+    connection: AsyncConnection, table: Table, values: Mapping[str, Any], conflict: FirnlineError
 ) -> None:
     try:
-        await connection.execute(insert(schema.connections).values(values))
+        await connection.execute(insert(table).values(values))
     except IntegrityError:
         raise conflict from None
 
