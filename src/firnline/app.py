@@ -31,6 +31,7 @@ from firnline.connections.tokens import (
 from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.answer import Answer, Question
+from firnline.graph.askers import Askers
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.deadline import Deadline, in_time
 from firnline.graph.explain.explanation import Detail
@@ -91,6 +92,7 @@ class App:
             mode=settings.audit,
             waiting_max=settings.audit_waiting_max,
         )
+        self.askers = Askers(connections.state.askers, clock=clock)
         self.responder = Responder(
             self.graphs,
             databases=self.database,
@@ -102,6 +104,7 @@ class App:
             loads_behind=True,
             mask_key=lambda tenant: vault.derive(b"mask " + tenant.encode()),
             cost_max=settings.operation_cost_max,
+            askers=self.askers,
         )
 
     @property
@@ -262,7 +265,8 @@ class App:
         """Work behind what is served: prepare tenants, then close caches that nobody uses."""
         tasks = [
             asyncio.create_task(self.caches.keep_resting()),
-            asyncio.create_task(self.warm()),
+            asyncio.create_task(self._warm_on()),
+            asyncio.create_task(self.askers.keep_written()),
             asyncio.create_task(
                 self.auditing.keep_short(sorted(self.project.tenants), self.settings.audit_days)
             ),
@@ -275,9 +279,13 @@ class App:
             for ended in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(ended, Exception):  # nobody waits for it: the log is where it shows
                     _LOG.error("work behind the server failed", exc_info=ended)
+            await self.askers.write()
 
     async def warm(self) -> list[str]:
-        """Prepare the tenants that published last, then those synced last; return which."""
+        """Prepare the tenants that published last, then those synced last; return which.
+
+        Published operations are compiled for the rights of people who asked them before.
+        """
         tenants_max = self.settings.warm_tenants_max
         if not tenants_max:
             return []
@@ -285,14 +293,29 @@ class App:
         synced = await asyncio.to_thread(self.caches.last_written, self.project.tenants)
         known = self.project.tenants
         order = [name for name in dict.fromkeys([*publishers, *synced]) if name in known]
-        warming = Warming(
+        return await self._warming().run(order[:tenants_max])
+
+    async def _warm_on(self) -> None:
+        """Prepare tenants, then what is published while serving, whoever publishes it."""
+        if not self.settings.warm_tenants_max:
+            return
+        warming = self._warming()
+        known = await warming.published()
+        await self.warm()
+        await warming.follow(
+            known, tenants=self.project.tenants, every_s=self.settings.publications_every_s
+        )
+
+    def _warming(self) -> Warming:
+        return Warming(
             self.graphs,
             databases=self.database,
             operations=self.state,
+            askers=self.state.askers,
+            ahead=self.responder.ahead,
             clock=self.clock,
             seconds_max=self.settings.warm_seconds_max,
         )
-        return await warming.run(order[:tenants_max])
 
     async def close(self) -> None:
         """Close every cache, after what was being loaded from it was given up."""

@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     response_cache_mb: int = Field(default=64, ge=0)  # answers kept until data changes; 0: none
     warm_tenants_max: int = Field(default=32, ge=0)  # prepared after the start; 0: none
     warm_seconds_max: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    publications_every_s: float = Field(default=5.0, gt=0, allow_inf_nan=False)  # looked for
     audit: Literal["on", "strict", "off"] = "on"  # strict: no answer that is not on record
     audit_waiting_max: int = Field(default=10_000, ge=1)  # entries not yet written
     audit_days: int = Field(default=0, ge=0)  # how long entries are kept; 0: for good

@@ -44,6 +44,8 @@ def warming(world: World, seconds_max: float = 60) -> Warming:
         world.graphs,
         databases=world._database,
         operations=world.state,
+        askers=world.state.askers,
+        ahead=world.responder.ahead,
         clock=world.clock,
         seconds_max=seconds_max,
     )

@@ -43,6 +43,7 @@ from firnline.catalog.model import (
 )
 from firnline.clock import FixedClock
 from firnline.graph.answer import Answer, Question
+from firnline.graph.askers import Askers
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.operations import publish
@@ -356,6 +357,7 @@ class World:
     def renew(self) -> None:
         """Forget what was built so far, as a restart does."""
         self.graphs = TenantGraphs(self.project, catalogs=self.state)
+        self.askers = Askers(self.state.askers, clock=self.clock)
         self.responder = Responder(
             self.graphs,
             databases=self._database,
@@ -363,6 +365,7 @@ class World:
             seal=CursorSeal(b"k" * 32),
             clock=self.clock,
             resident=self.resident,
+            askers=self.askers,
         )
 
     async def _database(self, tenant: str) -> TenantDatabase:

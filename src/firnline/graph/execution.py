@@ -36,6 +36,8 @@ class Execution:
     field gave.
     """
 
+    loader_type: type[Loader] = Loader
+
     def __init__(
         self,
         session: Session,
@@ -60,6 +62,7 @@ class Execution:
         self.records: list[int] = []
         self.roots: dict[str, Root | None] = {}
         self._planned: list[Planned] = []
+        self.cost = 0  # by estimate, of what was planned so far
         self.asked: GraphQLResolveInfo[Any] | None = None
 
     async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
@@ -76,6 +79,11 @@ class Execution:
         """
         is_whole = bool(self.roots) and all(root is not None for root in self.roots.values())
         return is_whole and self._cost_at_most <= self._cost_max
+
+    @property
+    def is_told_cost(self) -> bool:
+        """Say whether somebody looks at the estimate, and not only at whether it is too much."""
+        return self._explanation is not None
 
     @property
     def _cost_at_most(self) -> int:
@@ -97,7 +105,7 @@ class Execution:
             )
         if self._explanation is None:
             planner = Planner(self.context, selections, self._seal)
-            loader = Loader(snapshot.fetch, self._seal, self.statements, reader)
+            loader = self.loader_type(snapshot.fetch, self._seal, self.statements, reader)
         else:
             trace = self._explanation.trace()
             planner = TracedPlanner(self.context, selections, self._seal, trace=trace)
@@ -187,10 +195,10 @@ class Execution:
         self._planned.append(planned)
         rows_of = self._sizes.of(snapshot)
         # Rows of pages only lower the estimate: mostly they need not be looked up.
-        cost = cost_of(self._planned, rows_of=unknown, scanned_of=rows_of)
-        if cost > self._cost_max or self._explanation is not None:
-            cost = cost_of(self._planned, rows_of=rows_of, scanned_of=rows_of)
+        self.cost = cost_of(self._planned, rows_of=unknown, scanned_of=rows_of)
+        if self.cost > self._cost_max or self.is_told_cost:
+            self.cost = cost_of(self._planned, rows_of=rows_of, scanned_of=rows_of)
         if self._explanation is not None:
-            self._explanation.cost = (cost, self._cost_max)
-        if cost > self._cost_max:
-            raise CostError(cost, self._cost_max)
+            self._explanation.cost = (self.cost, self._cost_max)
+        if self.cost > self._cost_max:
+            raise CostError(self.cost, self._cost_max)

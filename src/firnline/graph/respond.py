@@ -29,7 +29,9 @@ from firnline.access.principal import Principal
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import UsageError
+from firnline.graph.ahead import Ahead
 from firnline.graph.answer import Answer, Question, Ran, code_of, extensions_of, formatted
+from firnline.graph.askers import Askers
 from firnline.graph.cost import COST_MAX
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
@@ -44,6 +46,7 @@ from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.memory.views import ResidentReader, UnfitError
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.parts import DEFER, Parts
+from firnline.graph.rehearsal import Rehearsal
 from firnline.graph.request import Completed, GraphContext, unexecuted
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
@@ -94,6 +97,7 @@ class Responder:
         loads_behind: bool = False,
         mask_key: Callable[[str], bytes] | None = None,
         cost_max: int = COST_MAX,
+        askers: Askers | None = None,
     ) -> None:
         self._graphs = graphs
         self._resident = resident
@@ -114,7 +118,13 @@ class Responder:
         self._flights: Flights[Answer] = Flights()
         self._loads_behind = loads_behind
         self._mask_key = mask_key
-        self._execution = partial(Execution, sizes=TableSizes(), cost_max=cost_max)
+        sizes = TableSizes()
+        self._execution = partial(Execution, sizes=sizes, cost_max=cost_max)
+        self._askers = askers
+        self.ahead = Ahead(
+            *(self._asked, self._context, graphs.decisions, self._recall, seal, resident, askers),
+            rehearsal=partial(Rehearsal, sizes=sizes, cost_max=cost_max),
+        )
         self.loading = BackgroundLoading(clock)
         self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
@@ -216,6 +226,8 @@ class Responder:
         if content is None:
             return None
         self._recall.keep(asked, content, context, snapshot.versions)
+        if self._askers is not None:
+            self._askers.answered(asked, context.decisions.fields_fingerprint)
         extensions = extensions_of(context, context.freshness())
         return Answer(content, extensions=extensions, ran=asked.ran, records=context.records)
 
@@ -281,7 +293,9 @@ class Responder:
         # Of other root fields it is not known what they depend on.
         if result.data and not result.errors and list(result.data) == list(execution.roots):
             assert content is not None
-            self._recall.compile(asked, execution)
+            shaping = self._recall.compile(asked, execution)
+            if self._askers is not None:
+                self._askers.compiled(asked, decisions.fields_fingerprint, shaping)
             self._recall.keep(asked, content, context, session.snapshot.versions)
         self._load(asked, context, execution.unloaded)
         answer = _answer_of(asked, content, result.errors, execution, context)

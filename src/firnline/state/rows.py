@@ -5,6 +5,7 @@ Ciphertext never shows in a repr.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,6 +56,29 @@ class OperationRow:
     published_at: datetime
     version: int = 1
     retired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskerRow:
+    """Somebody who asked an operation: what tells their rights, and how the question was shaped.
+
+    `shape` is JSON. Nothing here is a credential: rights are found anew for the person named.
+    """
+
+    tenant: str
+    operation_id: str
+    email: str
+    asked_at: datetime
+    agent: str = ""
+    purpose: str = ""
+    scopes: tuple[str, ...] = ()
+    shape: str = "[{},[]]"
+
+    @property
+    def digest(self) -> str:
+        """Return what tells it from others who asked the same operation."""
+        told = [self.email, self.agent, self.purpose, sorted(self.scopes), self.shape]
+        return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

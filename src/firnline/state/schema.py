@@ -112,6 +112,23 @@ operations = Table(
     SqlColumn("retired_at", UtcDateTime),
 )
 
+# Who asked an operation lately: a few people of different rights, for whom it is planned ahead.
+# Of a person that is the e-mail address with agent, purpose and scopes of the token; `shape` and
+# `scopes` are JSON.
+askers = Table(
+    "operation_askers",
+    metadata,
+    _key("tenant"),
+    _key("operation_id"),
+    SqlColumn("digest", String(64), primary_key=True),
+    SqlColumn("email", String(300), nullable=False),
+    SqlColumn("agent", Text, nullable=False),
+    SqlColumn("purpose", Text, nullable=False),
+    SqlColumn("scopes", Text, nullable=False),
+    SqlColumn("shape", Text, nullable=False),
+    SqlColumn("asked_at", UtcDateTime, nullable=False),
+)
+
 authorizations = Table(
     "authorizations",
     metadata,

@@ -15,15 +15,16 @@ from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from firnline.catalog.model import Catalog
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.state import schema
+from firnline.state.askers import AskerStore
 from firnline.state.audit import AuditChain
-from firnline.state.database import open_engine
+from firnline.state.database import StateUnavailableError, open_engine
 from firnline.state.rows import AuthorizationRow, ClientRow, ConnectionRow, OperationRow
 
 
@@ -52,6 +53,7 @@ class State:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(firnline_reads=True)
+        self.askers = AskerStore(engine, self._reading)
 
     @classmethod
     async def open(cls, settings: Settings) -> State:
@@ -216,6 +218,7 @@ class State:
                 .where(table.c.retired_at.is_(None))
                 .values(retired_at=at)
             )
+            await self.askers.forget(connection, tenant, operation_id)
         return gone.rowcount == 1
 
     async def operation(self, tenant: str, operation_id: str) -> OperationRow | None:
@@ -250,6 +253,26 @@ class State:
             .limit(count)
         )
         return [OperationRow(**row._mapping) for row in await self._rows(query)]
+
+    async def newest_publications(self, count: int) -> list[tuple[str, str, int]]:
+        """Return tenant, id and version of what was published last, at whatever tenant.
+
+        Raises StateUnavailableError.
+        """
+        table = schema.operations
+        query = (
+            select(table.c.tenant, table.c.operation_id, table.c.version)
+            .where(table.c.retired_at.is_(None))
+            .order_by(table.c.published_at.desc(), table.c.tenant, table.c.operation_id)
+            .limit(count)
+        )
+        try:
+            found = await self._rows(query)
+        except DBAPIError as error:
+            raise StateUnavailableError(
+                f"what is published cannot be read ({type(error).__name__})"
+            ) from None
+        return [(row.tenant, row.operation_id, row.version) for row in found]
 
     async def newest_publishers(self, count: int) -> list[str]:
         """Return up to `count` tenants with published operations, the last publisher first."""

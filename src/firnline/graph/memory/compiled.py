@@ -133,11 +133,14 @@ class CompiledOperations:
         variables: Mapping[str, Any],
         root: Mapping[str, Root],
         context: GraphContext,
-    ) -> None:
-        """Keep what answered an operation, where that can be asked again."""
-        levels = [level for each in root.values() for level in _levels(each)]
+    ) -> tuple[str, ...] | None:
+        """Keep what answered an operation, where that can be asked again.
+
+        Returns the names of the variables that shape the plan, None when nothing is kept.
+        """
+        levels = [level for each in root.values() for level in levels_of(each)]
         if not all(map(is_whole, levels)):
-            return
+            return None
         shaping, operands = _roles([operation, *fragments], levels)
         compiled = Compiled(
             root=tuple((orjson.dumps(key) + b":", each) for key, each in root.items()),
@@ -151,17 +154,18 @@ class CompiledOperations:
                 family = self._families[slot] = _Family(shaping, operands, OrderedDict())
             key = family.key(variables)
             if key is None:
-                return
+                return None
             family.plans[key] = compiled
             _bound(family.plans, SHAPES_MAX)
             self._families.move_to_end(slot)
             _bound(self._families, self._size_max)
+        return shaping
 
 
 def levels_in(compiled: Compiled) -> Iterator[Level | RecordLevel]:
     """Yield the levels of the root."""
     for _, each in compiled.root:
-        yield from _levels(each)
+        yield from levels_of(each)
 
 
 def _bound(kept: OrderedDict[Any, Any], size_max: int) -> None:
@@ -169,12 +173,13 @@ def _bound(kept: OrderedDict[Any, Any], size_max: int) -> None:
         kept.popitem(last=False)
 
 
-def _levels(root: Root) -> Iterator[Level | RecordLevel]:
+def levels_of(root: Root) -> Iterator[Level | RecordLevel]:
+    """Yield the levels of what answers one response key of the root."""
     if isinstance(root, Level | RecordLevel):
         yield root
     elif isinstance(root, tuple):
         for _, each in root:
-            yield from _levels(each)
+            yield from levels_of(each)
 
 
 def _roles(

@@ -154,16 +154,19 @@ class Recall:
         if self._is_timeless(asked):
             self._kept.put(slot, content, context, versions)
 
-    def compile(self, asked: Asked, execution: Execution) -> None:
-        """Keep what answered an operation from memory, to be asked again."""
+    def compile(self, asked: Asked, execution: Execution) -> tuple[str, ...] | None:
+        """Keep what answered an operation from memory, to be asked again.
+
+        Returns the names of the variables that shape its plan, None when nothing is kept.
+        """
         info, context = execution.asked, execution.context
         if info is None or context is None or not execution.is_compilable:
-            return
+            return None
         slot = asked.slot(context.decisions.fields_fingerprint)
         fragments = [getattr(each, "definition", each) for each in info.fragments.values()]
         roots = {key: root for key, root in execution.roots.items() if root is not None}
         variables: Mapping[str, Any] = asked.question.variables or {}
-        self._compiled.keep(slot, info.operation, fragments, variables, roots, context)
+        return self._compiled.keep(slot, info.operation, fragments, variables, roots, context)
 
     def _is_timeless(self, asked: Asked) -> bool:
         known = self._timeless.get(asked.text)

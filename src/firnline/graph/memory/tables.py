@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from firnline.cache.resident import Coded, Codes, LinkIndex, Mask, Positions
 
 Kept = TypeVar("Kept")
+_FULL = 0.9  # of the budget: what one more object needs is not known before
 _TEXT_OVERHEAD_BYTES = 100  # of a Python text and its place in a dictionary
 _TEXTS_UNCOUNTED_MAX_BYTES = 4 * 1024 * 1024
 
@@ -113,6 +114,13 @@ class ResidentTables:
             for other in [old for old in self._tables if old[:2] == slot[:2] and old != slot]:
                 del self._tables[other]
             return table
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether more can be loaded without giving up what is there."""
+        with self._lock:
+            held = sum(table.nbytes for table in self._tables.values())
+        return held < self._budget_bytes * _FULL
 
     def trim(self) -> None:
         """Give up the least used tables until the budget is kept."""
