@@ -29,6 +29,7 @@ def with_policy(
     (project / "tenants").mkdir(parents=True)
     declared, _, _ = (PROJECT / "firnline.yaml").read_text().partition("\naccess:")
     policy = {
+        **access,
         "objects": {**MIRROR, **access.get("objects", {})},
         "providers": {"alpine": MIRROR, "basalt": MIRROR, **access.get("providers", {})},
     }

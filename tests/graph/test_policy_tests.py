@@ -155,7 +155,7 @@ MASKS: list[dict[str, Any]] = [
 ]
 ONLY_FOR: list[Any] = [
     None,
-    {"people": True},
+    {"agents": [], "people": True},
     {"purposes": ["support"]},
     {"purposes": ["support", "sales"], "people": True},
     {"agents": ["helper"]},

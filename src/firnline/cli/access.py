@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from firnline.cli.running import AsJson, Directory, print_json, run
 from firnline.errors import UsageError
 from firnline.graph.explain.access import AccessExplainer
 from firnline.graph.explain.access_diff import Difference, differences, rights_of
+from firnline.graph.policy.verdicts import Verdicts
 from firnline.graph.session import LazySnapshot, Session
 from firnline.graph.shape import TenantGraph
 
@@ -115,11 +116,31 @@ async def explained(
     def look(graph: TenantGraph, snapshot: LazySnapshot) -> dict[str, Any]:
         decisions = app.graphs.decisions(graph, principal, snapshot)
         explainer = AccessExplainer(graph, decisions, snapshot)
-        return explainer.explain(type_name, field=field, record=record)
+        facts = explainer.explain(type_name, field=field, record=record)
+        object_ = graph.objects[type_name]
+        verdicts = Verdicts.of(graph, object_, decisions, now=app.clock.now())
+        if field:
+            verbs = verdicts.of_field_as_dict(field)
+            one = {**facts["field"], "verbs": verbs}
+            if one["readable"] and verbs["read"] is not None:
+                one |= {"readable": False, "reason": verbs["read"], "decidedBy": "policy"}
+            facts["field"] = one
+        return {**facts, **verdicts.as_dict()}
 
     async with Session(await app.database(tenant)) as session:
         found: dict[str, Any] = await session.run(look, graph)
     return {"person": principal.email, **found}
+
+
+def _verb_lines(subject: str, verbs: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """Return what somebody may do with something, and what they may not with the reasons."""
+    allowed = [verb for verb, reason in verbs.items() if reason is None]
+    refused = [(f"{subject}may not", f"{verb}: {why}") for verb, why in verbs.items() if why]
+    return [(f"{subject}may", ", ".join(allowed) or "do nothing"), *refused]
+
+
+def _set(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} to {value}" for name, value in values.items())
 
 
 def _show(facts: dict[str, Any]) -> None:
@@ -134,12 +155,14 @@ def _show(facts: dict[str, Any]) -> None:
             "policy",
             "narrows the records further" if facts["isNarrowedByPolicy"] else "adds nothing",
         ),
+        *_verb_lines("", facts["verbs"]),
+        *((f"{verb} sets", _set(values)) for verb, values in facts["presets"].items()),
         ("permissions", f"oldest of {facts['readAt'] or 'never'}"),
     ]
     if "field" in facts:
         one = facts["field"]
         state = "readable" if one["readable"] else f"withheld: {one['reason']} ({one['decidedBy']})"
-        lines.append((one["name"], state))
+        lines += [(one["name"], state), *_verb_lines(f"{one['name']} ", one["verbs"])]
     if "record" in facts:
         one = facts["record"]
         lines.append((one["key"], "visible" if one["visibleAtSource"] else "not visible"))

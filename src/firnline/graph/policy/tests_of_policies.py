@@ -161,11 +161,7 @@ class _Trial:
                 yield ("allowed", position), f"the policy denies {test.object}"
             return
         context = self.context
-        verdicts = Verdicts.of(
-            *(context.graph, self.found, context.decisions),
-            principal=context.principal,
-            now=context.now,
-        )
+        verdicts = Verdicts.of(context.graph, self.found, context.decisions, now=context.now)
         for part, is_refused in (("allowed", False), ("refused", True)):
             for position, place in enumerate(getattr(expected, part)):
                 field, _, verb = place.rpartition(".")

@@ -52,17 +52,11 @@ class Verdicts:
 
     @classmethod
     def of(
-        cls,
-        graph: TenantGraph,
-        found: GraphObject,
-        decisions: Decisions,
-        *,
-        principal: Principal,
-        now: datetime,
+        cls, graph: TenantGraph, found: GraphObject, decisions: Decisions, *, now: datetime
     ) -> Self:
-        """Return the verdicts on an object of the graph for a person."""
+        """Return the verdicts on an object of the graph for whom the decisions are for."""
         context = GraphContext(
-            principal=principal,
+            principal=Principal(graph.tenant, ""),  # of whom nothing more is asked
             graph=graph,
             # Rights do not depend on what was synced already.
             decisions=replace(decisions, stored=everything_stored(graph)),

@@ -75,6 +75,7 @@ def _is_kept_back(rule: FieldPolicy) -> bool:
 def check_form_of_rights(findings: Findings, path: YamlPath, policy: ObjectPolicy) -> None:
     """Report verbs, rules for fields and presets that are wrong whatever the object is."""
     _check_reading(findings, (*path, "verbs"), policy.verbs)
+    _check_limits(findings, path, policy)
     for name, rule in policy.fields.items():
         place = (*path, "fields", name)
         _check_reading(findings, (*place, "verbs"), rule.verbs)
@@ -102,6 +103,26 @@ def check_form_of_rights(findings: Findings, path: YamlPath, policy: ObjectPolic
             message = f"`{key}` has no effect: {quoted(path[-1])} is denied as a whole"
             hint = f"Add `mode: mirror` to show the rest of it, or drop `{key}`."
             findings.key((*path, key), "hide_without_mirror", message, hint)
+
+
+def _check_limits(findings: Findings, path: YamlPath, policy: ObjectPolicy) -> None:
+    """Report limits that everybody meets."""
+    limits: dict[YamlPath, OnlyFor | None] = {(*path, "only_for"): policy.only_for}
+    limits |= {(*path, "verbs", verb): each for verb, each in (policy.verbs or {}).items()}
+    for name, rule in policy.fields.items():
+        place = (*path, "fields", name)
+        limits[(*place, "only_for")] = rule.only_for
+        limits |= {(*place, "verbs", verb): each for verb, each in (rule.verbs or {}).items()}
+    for where, limit in limits.items():
+        check_limit(findings, where, limit)
+
+
+def check_limit(findings: Findings, path: YamlPath, limit: OnlyFor | None) -> None:
+    """Report a limit that everybody meets."""
+    if limit is not None and limit.people and limit.agents is None and limit.purposes is None:
+        message = f"{quoted(path[-1])} limits nobody: all agents and all people are let in"
+        hint = "Name the `agents` or `purposes`; `agents: []` lets no agent in."
+        findings.key(path, "empty_rule", message, hint)
 
 
 def check_unknown_rights(findings: Findings, path: YamlPath, policy: ObjectPolicy) -> None:
@@ -197,6 +218,7 @@ def check_tenant_presets(
 def check_operations(findings: Findings, access: AccessSpec) -> None:
     """Report rules for operations that say nothing."""
     for name, rule in access.operations.items():
+        check_limit(findings, ("access", "operations", name, "only_for"), rule.only_for)
         if rule.only_for is None:
             message = f"the rule for {quoted(name)} says nothing"
             hint = "Write `only_for: {agents: [...], people: true}`."
