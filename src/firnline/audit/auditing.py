@@ -7,7 +7,7 @@ recorder of this process.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -88,9 +88,28 @@ class Auditing:
         fact = fact_of(principal, at=at, operation=operation, refused=error.code)
         await self._recorder.record(fact)
 
+    async def again(
+        self, principal: Principal, variables: Mapping[str, Any] | None, answer: Answer
+    ) -> Callable[[], None] | None:
+        """Return what puts one more answer like `answer` on record, whenever it goes out again.
+
+        None in strict mode.
+        """
+        if not self._recorder.is_on:
+            return lambda: None
+        fact = await self._fact(principal, Question(variables=variables), answer)
+        return self._recorder.repeats(
+            lambda: replace(fact, at=self._clock.now(), content=dict(fact.content))
+        )
+
     async def _answered(
         self, principal: Principal, question: Question, answer: Answer
     ) -> AuditFact:
+        fact = await self._fact(principal, question, answer)
+        await self._recorder.record(fact)
+        return fact
+
+    async def _fact(self, principal: Principal, question: Question, answer: Answer) -> AuditFact:
         reads: Reads = {}
         operation = question.published if answer.ran is None else answer.ran.published
         if answer.ran is not None and answer.executed:
@@ -98,9 +117,7 @@ class Auditing:
             schema = self._graphs.schema(graph).core
             reads = self._readings.of(graph, schema, answer.ran, question.variables)
         at = self._clock.now()
-        fact = fact_of(principal, at=at, operation=operation, reads=reads, answer=answer)
-        await self._recorder.record(fact)
-        return fact
+        return fact_of(principal, at=at, operation=operation, reads=reads, answer=answer)
 
     async def keep_short(self, tenants: Sequence[str], days: int) -> None:
         """Let entries go that are older than `days`, now and every hour; 0: never."""

@@ -103,7 +103,35 @@ class AuditRecorder(Generic[F]):
         """
         if not self.is_on:
             return
-        key = fact.alike()
+        waiting = self._entered(fact.alike(), fact)
+        if waiting is not None and self._mode == "strict":
+            written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting.written.append(written)
+            await written
+
+    def repeats(self, anew: Callable[[], F]) -> Callable[[], None] | None:
+        """Return what records a fact that `anew` makes, as often as it is called.
+
+        None in strict mode: there every answer waits for its own record.
+        """
+        if self._mode == "strict":
+            return None
+        if self._mode == "off":
+            return lambda: None
+        one = anew()
+        key = one.alike()
+
+        def record() -> None:
+            waiting = self._waiting.get(key)
+            if waiting is None:
+                self._entered(key, anew())
+            else:
+                waiting.fact.add(one)
+
+        return record
+
+    def _entered(self, key: Hashable, fact: F) -> _Waiting[F] | None:
+        """Let a fact wait for being written; None when it is only counted as missing."""
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.fact.add(fact)
@@ -113,13 +141,10 @@ class AuditRecorder(Generic[F]):
             raise AuditUnavailableError
         else:
             self._missing[fact.tenant] += 1
-            return
+            return None
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        if self._mode == "strict":
-            written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            waiting.written.append(written)
-            await written
+        return waiting
 
     async def close(self) -> None:
         """Write what waits, for a few seconds; what is left then is told in the log."""

@@ -16,6 +16,7 @@ from graphql import DocumentNode, GraphQLError
 
 from firnline.errors import FirnlineError
 from firnline.graph.explain.explanation import Detail
+from firnline.graph.memory.repeats import Repeat
 from firnline.graph.parts import Following
 from firnline.graph.request import GraphContext
 
@@ -63,6 +64,7 @@ class Answer:
     is_kept: bool = False  # given before, and nothing that made it has changed since
     ran: Ran | None = None
     records: int = 0
+    repeat: Repeat | None = None  # of a kept one
 
     @property
     def data(self) -> Any:
@@ -74,16 +76,27 @@ class Answer:
 
         `is_marked` tells in the extensions that it was kept; the rest does not depend on that.
         """
+        if self.is_kept:
+            assert self.content is not None
+            return kept_body(self.content, self.told(is_marked=is_marked))
         parts: dict[str, Any] = {}
         if self.errors:
             parts["errors"] = list(self.errors)
         if self.executed:
             parts["data"] = None if self.content is None else orjson.Fragment(self.content)
         if self.extensions:
-            parts["extensions"] = dict(self.extensions)
-        if self.is_kept and is_marked:
-            parts["extensions"]["cache"] = "hit"
+            parts["extensions"] = self.extensions
         return orjson.dumps(parts)
+
+    def told(self, *, is_marked: bool = True) -> bytes:
+        """Return the extensions as JSON."""
+        mark = {"cache": "hit"} if self.is_kept and is_marked else {}
+        return orjson.dumps({**self.extensions, **mark})
+
+
+def kept_body(content: bytes, told: bytes) -> bytes:
+    """Return the response that gives `data` again; what is kept has no errors."""
+    return b"".join((b'{"data":', content, b',"extensions":', told, b"}"))
 
 
 def extensions_of(

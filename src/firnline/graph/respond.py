@@ -114,6 +114,7 @@ class Responder:
             clock=clock,
             kept_bytes=kept_bytes,
             may_load=not loads_behind,
+            is_of_today=graphs.is_of_today,
         )
         self._flights: Flights[Answer] = Flights()
         self._loads_behind = loads_behind

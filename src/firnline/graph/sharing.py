@@ -164,6 +164,14 @@ class SharedGraphs:
             graph = shape.by_tenant[tenant] = _of_tenant(shape.graph, tenant)
         return graph
 
+    def current(self, tenant: str) -> TenantGraph | None:
+        """Return the tenant's graph of today if nobody has to be asked for it."""
+        known = self._known.get(tenant)
+        if known is None or self._clock.monotonic() - known.asked_at >= _CATALOG_AGE_S:
+            return None
+        shape = self._shapes.get(known.key)
+        return None if shape is None else shape.by_tenant.get(tenant)
+
     @property
     def is_full(self) -> bool:
         """Say whether another shape would drive one out."""

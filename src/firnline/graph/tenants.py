@@ -121,6 +121,10 @@ class TenantGraphs:
         """
         return await self._graphs.graph(tenant)
 
+    def is_of_today(self, graph: TenantGraph) -> bool:
+        """Say whether `graph` would give the very same, as far as is known without asking."""
+        return self._graphs.current(graph.tenant) is graph
+
     def schema(self, graph: TenantGraph) -> TenantSchema:
         """Return the schema of a graph; graphs of equal shape share one."""
         return self._schemas.schema(graph)

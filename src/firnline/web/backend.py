@@ -17,15 +17,18 @@ from firnline.app import App
 from firnline.cache.database import TenantDatabase
 from firnline.catalog.relative_time import resolve
 from firnline.errors import FirnlineError
+from firnline.graph.answer import Answer
 from firnline.graph.documents import DocumentRules, Documents
 from firnline.graph.explain.explanation import Detail, explained_to
 from firnline.graph.guard import DocumentLimits, guarded
 from firnline.graph.shape import GraphObject, TenantGraph
+from firnline.web.again import CountedRepeat
 from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
-from firnline.web.observed import Observed, observing
+from firnline.web.observed import Observed, observing, repeated
 from firnline.web.refusals import MethodNotAllowedError
 
 _FIELDS_SHOWN = 6
+_OPERATIONS_AGE_S = 1.0  # another process may publish or retire: looked for this often
 _VARIABLE = re.compile(r"\$(\w+)\s*:\s*(\w+)")
 
 
@@ -90,6 +93,26 @@ class ProjectGateway:
             tagged=answer.body(is_marked=False)
             if request.queries_only and answer.is_kept
             else None,
+            again=await self._again(principal, request, observed, answer),
+        )
+
+    async def _again(
+        self, principal: Principal, request: GraphRequest, observed: Observed, answer: Answer
+    ) -> CountedRepeat | None:
+        """Return what gives a kept answer again; the next time the request need not be read."""
+        app = self._app
+        if answer.repeat is None:
+            return None
+        note = await app.auditing.again(principal, request.variables, answer)
+        if note is None:
+            return None
+        return CountedRepeat(
+            answer.repeat,
+            answer.told(),
+            app.clock.monotonic() + _OPERATIONS_AGE_S if request.document_id else None,
+            repeated(app.metrics, principal.tenant, observed),
+            note,
+            app.clock,
         )
 
     def _detail(self, principal: Principal, request: GraphRequest) -> Detail | None:

@@ -41,16 +41,19 @@ _DOCUMENT_ID_LENGTH_MAX = 256
 T = TypeVar("T")
 
 
-async def read_graph_request(head: RequestHead, receive: Receive) -> GraphRequest:
-    """Return the GraphQL request that a POST's body or a GET's parameters hold.
-
-    Raises the refusal that fits. A GET may be repeated by anyone on the way and asks for queries
-    only.
-    """
+async def read_content(head: RequestHead, receive: Receive) -> bytes:
+    """Return what a request holds, unread: a POST's body, or a GET's parameters."""
     if head.method != "POST":
-        return _from_parameters(head.query_string)
-    content = await read_body(head, receive, media=JSON_MEDIA, bytes_max=GRAPHQL_BYTES_MAX)
-    return parse_graph_request(content)
+        return head.query_string
+    return await read_body(head, receive, media=JSON_MEDIA, bytes_max=GRAPHQL_BYTES_MAX)
+
+
+def graph_request(head: RequestHead, content: bytes) -> GraphRequest:
+    """Return the GraphQL request in `content`; raises the refusal that fits.
+
+    A GET may be repeated by anyone on the way and asks for queries only.
+    """
+    return parse_graph_request(content) if head.method == "POST" else _from_parameters(content)
 
 
 async def read_form(head: RequestHead, receive: Receive) -> dict[str, str]:

@@ -50,6 +50,14 @@ class Later(Protocol):
         ...
 
 
+class Again(Protocol):
+    """Vouches for an answer: the same request of the same person may be answered by it again."""
+
+    def body(self) -> bytes | None:
+        """Return the answer's body, which counts as one more answer; None: ask anew."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class GraphAnswer:
     """A complete GraphQL response as JSON bytes.
@@ -58,6 +66,7 @@ class GraphAnswer:
     was refused before execution; it is sent to clients that accept the GraphQL media type.
     `has_errors` keeps clients from keeping the answer: its failures may be gone the next time.
     `tagged` is the body without what may differ between equal answers, where that is not the body.
+    `again` gives the same body to the same request for as long as that is right.
     """
 
     body: bytes
@@ -65,6 +74,7 @@ class GraphAnswer:
     has_errors: bool = False
     later: Later | None = None
     tagged: bytes | None = None
+    again: Again | None = None
 
 
 @dataclass(frozen=True, slots=True)

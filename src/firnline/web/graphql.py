@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from firnline.access.principal import Principal, TokenRefusedError, TokenVerifier
 from firnline.errors import FirnlineError
 from firnline.graph.deadline import Deadline, in_time
-from firnline.web.body import read_graph_request
+from firnline.web.body import graph_request, read_content
 from firnline.web.departure import while_connected
 from firnline.web.gateway import Gateway, GraphAnswer, GraphRequest
 from firnline.web.head import RequestHead
@@ -29,6 +29,7 @@ from firnline.web.refusals import (
     graphql_errors,
     json_refusal,
 )
+from firnline.web.replies import KnownReplies, KnownReply, slot_of
 
 # The client may keep the answer, but asks before each use: rights and data change at any time.
 REVALIDATED = b"private, max-age=0, must-revalidate"
@@ -59,6 +60,7 @@ class GraphEdge:
         self._verifier = verifier
         self._limiter = limiter
         self._deadline_s = deadline_s
+        self._replies = KnownReplies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,31 +77,35 @@ class GraphEdge:
             form = accepted_form(head.text(b"accept"))
             if form is not None:
                 return await self._reply_in_parts(head, receive, form, media)
-            asked, answer = await self._execute_in_time(head, receive)
+            return await self._reply_in_time(head, receive, media)
         except FirnlineError as error:
             return json_refusal(error, media=media)
+
+    async def _reply_in_time(self, head: RequestHead, receive: Receive, media: str) -> ASGIApp:
+        deadline = Deadline(self._deadline_s)
+        principal = self._authenticate(head)
+        content = await in_time(read_content(head, receive), deadline)
+        slot = slot_of(principal, head.method, media, content)
+        found = self._replies.find(slot)
+        if found is not None:
+            known, body = found
+            return _revalidated(head, _Reply(200, known.headers, body), known.tag)
+        asked = graph_request(head, content)
+        answer = await while_connected(self._execute(principal, asked), receive, deadline)
         reply = _respond(answer, media)
         # Only an address with an id is worth keeping; one with a text may hold what people typed.
         is_kept = asked.queries_only and asked.document_id and answer.status == 200
-        if not is_kept or answer.has_errors:
-            return reply
-        return _revalidated(head, reply, answer.tagged or answer.body)
-
-    async def _execute_in_time(
-        self, head: RequestHead, receive: Receive
-    ) -> tuple[GraphRequest, GraphAnswer]:
-        deadline = Deadline(self._deadline_s)
-        principal = self._authenticate(head)
-        asked = await in_time(read_graph_request(head, receive), deadline)
-        work = self._execute(principal, asked)
-        return asked, await while_connected(work, receive, deadline)
+        tag = _tag_of(answer, media) if is_kept and not answer.has_errors else ""
+        if answer.again is not None:
+            self._replies.remember(slot, KnownReply(answer.again, reply.headers, tag))
+        return _revalidated(head, reply, tag)
 
     async def _reply_in_parts(
         self, head: RequestHead, receive: Receive, form: str, media: str
     ) -> ASGIApp:
         deadline = Deadline(self._deadline_s)
         principal = self._authenticate(head)
-        asked = await in_time(read_graph_request(head, receive), deadline)
+        asked = graph_request(head, await in_time(read_content(head, receive), deadline))
         async with AsyncExitStack() as turn:  # held until the last part is out
             coming = self._limiter.turn(principal.tenant, principal.email)
             await while_connected(turn.enter_async_context(coming), receive, deadline)
@@ -156,12 +162,17 @@ def _respond(answer: GraphAnswer, media: str) -> _Reply:
     return _Reply(status, (_CONTENT_TYPES[media], length, _VARY), answer.body)
 
 
-def _revalidated(head: RequestHead, reply: _Reply, tagged: bytes) -> _Reply:
+def _tag_of(answer: GraphAnswer, media: str) -> str:
+    """Return what is equal for equal answers in the same form."""
+    digest = hashlib.sha256(media.encode() + b"\n")
+    digest.update(answer.tagged or answer.body)
+    return f'"{digest.hexdigest()[:32]}"'
+
+
+def _revalidated(head: RequestHead, reply: _Reply, tag: str) -> _Reply:
     """Return the answer with its tag, or only the news that the client has it already."""
-    (_, content_type), *_ = reply.headers
-    digest = hashlib.sha256(content_type + b"\n")
-    digest.update(tagged)
-    tag = f'"{digest.hexdigest()[:32]}"'
+    if not tag:
+        return reply
     facts = ((b"etag", tag.encode()), (b"cache-control", REVALIDATED))
     known = head.text(b"if-none-match").split(",")
     if {text.strip().removeprefix("W/") for text in known} & {tag, "*"}:

@@ -7,7 +7,7 @@ client or deadline that cut it short.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -48,6 +48,11 @@ def observing(metrics: OperationMetrics, tenant: str, *, clock: Clock) -> Iterat
         metrics.record(_run(tenant, observed, clock.monotonic() - started, refused))
 
 
+def repeated(metrics: OperationMetrics, tenant: str, observed: Observed) -> Callable[[float], None]:
+    """Return what counts the answer once more, given its seconds."""
+    return metrics.repeats(_run(tenant, observed, 0.0, ""))
+
+
 def _run(tenant: str, observed: Observed, seconds: float, refused: str) -> Run:
     answer = observed.answer
     if answer is None or refused:
@@ -66,7 +71,7 @@ def _run(tenant: str, observed: Observed, seconds: float, refused: str) -> Run:
 
 
 def _source(answer: Answer) -> Source:
-    if answer.extensions.get("cache") == "hit":
+    if answer.is_kept:
         return "response_cache"
     return "duckdb" if answer.statements else "memory"
 

@@ -71,6 +71,13 @@ class KeptAnswers:
         self._kept.move_to_end(slot)
         return kept
 
+    def holds(self, slot: Hashable, kept: KeptAnswer) -> bool:
+        """Say whether an answer that was found before is still kept; that is a use of it."""
+        if self._kept.get(slot) is not kept:
+            return False
+        self._kept.move_to_end(slot)
+        return True
+
     def put(
         self, slot: Hashable, content: bytes, context: GraphContext, versions: Versions
     ) -> None:

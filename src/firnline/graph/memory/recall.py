@@ -7,7 +7,7 @@ way and hands what came of it back, to be recalled the next time.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from firnline.graph.memory.answers import ResidentAnswers
 from firnline.graph.memory.compiled import CompiledOperations, levels_in
 from firnline.graph.memory.kept_answers import KeptAnswers
 from firnline.graph.memory.levels import Level, RecordLevel
+from firnline.graph.memory.repeats import Repeat
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.memory.views import ResidentReader, UnfitError, UnloadedError
 from firnline.graph.moments import is_timeless, is_timeless_document
@@ -78,11 +79,13 @@ class Recall:
         clock: Clock,
         kept_bytes: int,
         may_load: bool,
+        is_of_today: Callable[[TenantGraph], bool],
     ) -> None:
         self._resident = resident
         self._seal = seal
         self._clock = clock
         self._may_load = may_load
+        self._is_of_today = is_of_today
         self._compiled = CompiledOperations()
         self._kept = KeptAnswers(kept_bytes)
         self._slow: OrderedDict[tuple[str, ...], None] = OrderedDict()
@@ -90,14 +93,25 @@ class Recall:
 
     def kept(self, asked: Asked, context: GraphContext, versions: Versions) -> Answer | None:
         """Return an answer that was given before and is still true."""
-        kept = self._kept.get(asked.answer_slot(context.decisions), versions)
+        generation = asked.database.generation  # before the versions are looked at
+        slot = asked.answer_slot(context.decisions)
+        kept = self._kept.get(slot, versions)
         if kept is None:
             return None
         context.notes.update(kept.notes)
         context.objects_read.update(kept.objects_read)
         extensions = extensions_of(context, context.freshness())
+        repeat = Repeat(
+            *(slot, kept, self._kept, asked.graph, self._is_of_today),
+            *(asked.database, generation, context.decisions.valid_until, self._clock),
+        )
         return Answer(
-            kept.content, extensions=extensions, is_kept=True, ran=asked.ran, records=kept.records
+            kept.content,
+            extensions=extensions,
+            is_kept=True,
+            ran=asked.ran,
+            records=kept.records,
+            repeat=repeat,
         )
 
     def is_slow(self, asked: Asked, decisions: Decisions) -> bool:
