@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from firnline.access.principal import Principal, TokenVerifier
 from firnline.access.signing import DevelopmentSigner
 from firnline.clock import SystemClock
+from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.web.application import create_web
 from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
@@ -33,10 +34,11 @@ SCHEMA = build_schema(
     type Query {
       "Who is asking."
       me: String!
-      deals(first: Int = 10): [Deal!]!
+      deals(first: Int = 10, orderBy: [Order!]): [Deal!]!
       echo(text: String!): String!
       broken: String
     }
+    enum Order { NAME AMOUNT }
     type Mutation { rename(name: String!): String! }
     type Deal { name: String!, amount: Float, owner: String }
     """
@@ -53,6 +55,24 @@ DEALS = [
 
 
 @dataclass
+class FakeLater:
+    """The parts that follow an answer, a moment apart."""
+
+    first: Mapping[str, Any]
+    parts: list[Mapping[str, Any]]
+
+    async def next(self) -> Mapping[str, Any] | None:
+        await asyncio.sleep(0.05)
+        return self.parts.pop(0) if self.parts else None
+
+    def failed(self, error: FirnlineError) -> Mapping[str, Any]:
+        raise AssertionError(error)
+
+    async def close(self) -> None:
+        self.parts.clear()
+
+
+@dataclass
 class FakeGateway:
     """Answers from memory, and keeps what it was asked."""
 
@@ -61,6 +81,7 @@ class FakeGateway:
     failure: Exception | None = None
     delay_s: float = 0.0
     answer_of_ids: str = "{ me }"
+    deferred: tuple[bytes, FakeLater] | None = None
     ended: list[str] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -75,9 +96,12 @@ class FakeGateway:
             raise
         if self.failure:
             raise self.failure
+        if self.deferred and request.takes_parts and "@defer" in (request.query or ""):
+            body, later = self.deferred
+            return GraphAnswer(body, later=later)
         root = {
             "me": f"{principal.email} at {principal.tenant}",
-            "deals": lambda _info, first=10: DEALS[:first],
+            "deals": lambda _info, first=10, **_: DEALS[:first],
             "echo": lambda _info, text: text,
             "broken": _broken,
             "rename": lambda _info, name: name,

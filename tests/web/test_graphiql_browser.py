@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import ConsoleMessage, Page, Request, async_playwright, expect
-from tests.web.conftest import FakeGateway
+from tests.web.conftest import FakeGateway, FakeLater
 
 pytestmark = pytest.mark.browser
 
@@ -130,6 +130,26 @@ async def test_keyboard_alone_opens_a_tab_writes_a_query_and_runs_it(studio: Stu
     await expect(studio.answer).to_contain_text("ana@acme.example at acme")
 
 
+async def test_deferred_parts_are_put_into_the_answer(studio: Studio) -> None:
+    studio.gateway.deferred = (
+        b'{"data":{"me":"Ana"}}',
+        FakeLater(
+            {"pending": [{"id": "0", "path": []}], "hasNext": True},
+            [
+                {"incremental": [{"id": "0", "data": {"echo": "later"}}], "hasNext": True},
+                {"completed": [{"id": "0"}], "hasNext": False},
+            ],
+        ),
+    )
+    await studio.sign_in()
+    await studio.write('{ me ... @defer { echo(text: "later") } }')
+    await studio.page.keyboard.press("Control+Enter")
+    await expect(studio.answer).to_contain_text('"me": "Ana",')
+    await expect(studio.answer).to_contain_text('"echo": "later"')
+    await expect(studio.answer).not_to_contain_text("pending")
+    await expect(studio.page.get_by_role("button", name="Execute query")).to_be_visible()
+
+
 async def test_docs_open_and_lead_to_a_field(studio: Studio) -> None:
     await studio.sign_in()
     await studio.page.get_by_role("button", name="Show Documentation Explorer").click()
@@ -151,6 +171,15 @@ async def test_explorer_adds_a_field_to_the_operation(studio: Studio) -> None:
     await studio.picture("explorer")
     await studio.page.get_by_role("button", name="Execute query").click()
     await expect(studio.answer).to_contain_text('"owner": "Ana"')
+
+
+async def test_explorer_opens_at_its_beginning_and_takes_lists_calmly(studio: Studio) -> None:
+    await studio.sign_in()
+    await studio.write('{ echo(text: "a") deals(first: 1, orderBy: [NAME]) { name } }')
+    await studio.page.get_by_role("button", name="Show GraphiQL Explorer").click()
+    values = studio.page.locator(".graphiql-explorer-root input")
+    await expect(values.last).to_be_visible()
+    await expect(values.and_(studio.page.locator(":focus"))).to_have_count(0)
 
 
 async def test_editor_completes_what_the_person_may_read_in_its_workers(studio: Studio) -> None:
@@ -238,5 +267,13 @@ async def test_phone_shows_query_and_answer_without_scrolling_sideways(studio: S
         assert box is not None
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390, place
         assert box["width"] > 280 and box["height"] > 120, (place, box)
+    await studio.page.get_by_role("button", name="Show GraphiQL Explorer").tap()
+    explorer = studio.page.locator(".graphiql-plugin")
+    await expect(explorer).to_contain_text("deals")
+    await studio.picture("phone-explorer")
+    box = await explorer.bounding_box()
+    assert box is not None and box["width"] > 320 and box["x"] + box["width"] <= 390, box
+    await studio.page.get_by_role("button", name="Hide GraphiQL Explorer").tap()
+    await studio.page.get_by_role("button", name="Execute query").tap()
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert await studio.page.evaluate(overflow) == 0

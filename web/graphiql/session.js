@@ -1,8 +1,12 @@
 // Sends operations as the signed-in person: fetches a short-lived token when there is none.
 
 import { Kind, parse } from 'graphql';
+import { meros } from 'meros/browser';
 
 const RENEW_BEFORE_MS = 30_000;
+// Operations with @defer are answered in parts where the client takes them.
+const ACCEPT =
+  'multipart/mixed, application/graphql-response+json;q=0.9, application/json;q=0.8';
 const BEARER = /^Bearer\s+[\w-]+\.[\w-]+\.[\w-]+$/i;
 
 export const HEADERS_PLACEHOLDER = '{\n  "Authorization": "Bearer (the signed-in person)"\n}';
@@ -36,14 +40,19 @@ export function createFetcher({ tenant, tokenHeader }) {
       headers: {
         ...headers,
         'Content-Type': 'application/json',
-        Accept: 'application/graphql-response+json, application/json;q=0.9',
+        Accept: ACCEPT,
         Authorization: BEARER.test(written) ? written : await bearer(),
       },
       body: JSON.stringify(withCurrentName(operation)),
     });
     if (response.status === 401) held = null;
-    return response.json();
+    const answer = await meros(response);
+    return answer === response ? response.json() : bodies(answer);
   };
+}
+
+async function* bodies(parts) {
+  for await (const { body } of parts) yield body;
 }
 
 // GraphiQL learns an operation's name a moment after it is typed: a quick Ctrl-Enter would ask for
