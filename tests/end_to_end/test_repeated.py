@@ -19,8 +19,8 @@ from tests.end_to_end.test_http import Served, served
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Answer, Question
+from firnline.graph.documents import PUBLISHED_AGE_S
 from firnline.sandbox.seed import DEMO_PEOPLE
-from firnline.web.backend import _OPERATIONS_AGE_S
 
 __all__ = ["served"]  # the fixture
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -170,7 +170,7 @@ async def test_retired_operation_is_not_repeated_for_longer_than_it_is_looked_up
 
     at = synced.app.clock.now()
     await synced.app.state.retire_operation("acme", row.operation_id, at=at)
-    await asyncio.sleep(_OPERATIONS_AGE_S + 0.1)
+    await asyncio.sleep(2 * PUBLISHED_AGE_S + 0.1)
     gone = await client.get(row.operation_id, **{"if-none-match": again.headers["etag"]})
     assert gone.json()["errors"][0]["extensions"]["code"] == "unknown_operation"
 

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from firnline.clock import Clock
 from firnline.errors import FirnlineError, UsageError
 from firnline.graph.operations import UnknownOperationError
 from firnline.state.rows import OperationRow
 
 _DIGEST_PREFIX = "sha256:"
+PUBLISHED_AGE_S = 1.0  # another process may publish or retire: looked for this often
+_LOOKED_UP_MAX = 4096
 REGISTERED_MAX = 500
 REGISTERED_BYTES_MAX = 4 * 1024 * 1024
 
@@ -92,10 +95,16 @@ class Documents:
     """Finds documents by id, and keeps what Apollo's clients register, in memory and bounded."""
 
     def __init__(
-        self, published: PublishedOperations, *, rules: Callable[[str], DocumentRules]
+        self,
+        published: PublishedOperations,
+        *,
+        rules: Callable[[str], DocumentRules],
+        clock: Clock,
     ) -> None:
         self._published = published
         self._rules = rules
+        self._clock = clock
+        self._looked_up: OrderedDict[tuple[str, str], tuple[Document, float]] = OrderedDict()
         self._registers: dict[str, _Register] = {}
 
     async def document(
@@ -128,11 +137,23 @@ class Documents:
         if rules.automatic and not rules.persisted_only:
             self._registers.setdefault(tenant, _Register()).add(document_id, text)
 
+    def _remember(self, tenant: str, document_id: str, found: Document, now_s: float) -> None:
+        self._looked_up[tenant, document_id] = found, now_s
+        self._looked_up.move_to_end((tenant, document_id))
+        if len(self._looked_up) > _LOOKED_UP_MAX:
+            self._looked_up.popitem(last=False)
+
     async def _find(self, tenant: str, document_id: str, rules: DocumentRules) -> Document | None:
+        known = self._looked_up.get((tenant, document_id))
+        now_s = self._clock.monotonic()
+        if known is not None and now_s - known[1] < PUBLISHED_AGE_S:
+            return known[0]
         for spelling in _spellings(document_id):
             row = await self._published.operation(tenant, spelling)
             if row is not None:
-                return Document(row.text, row.name, row.operation_id)
+                found = Document(row.text, row.name, row.operation_id)
+                self._remember(tenant, document_id, found, now_s)
+                return found
         if rules.automatic and not rules.persisted_only and tenant in self._registers:
             text = self._registers[tenant].get(document_id)
             return None if text is None else Document(text)

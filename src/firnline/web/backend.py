@@ -18,7 +18,7 @@ from firnline.cache.database import TenantDatabase
 from firnline.catalog.relative_time import resolve
 from firnline.errors import FirnlineError
 from firnline.graph.answer import Answer
-from firnline.graph.documents import DocumentRules, Documents
+from firnline.graph.documents import PUBLISHED_AGE_S, DocumentRules, Documents
 from firnline.graph.explain.explanation import Detail, explained_to
 from firnline.graph.guard import DocumentLimits, guarded
 from firnline.graph.shape import GraphObject, TenantGraph
@@ -28,7 +28,6 @@ from firnline.web.observed import Observed, observing, repeated
 from firnline.web.refusals import MethodNotAllowedError
 
 _FIELDS_SHOWN = 6
-_OPERATIONS_AGE_S = 1.0  # another process may publish or retire: looked for this often
 _VARIABLE = re.compile(r"\$(\w+)\s*:\s*(\w+)")
 
 
@@ -50,7 +49,7 @@ class ProjectGateway:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._documents = Documents(app.state, rules=self._rules)
+        self._documents = Documents(app.state, rules=self._rules, clock=app.clock)
 
     async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
         """Answer `request` as `principal`; raises TenantNotServedError."""
@@ -109,7 +108,7 @@ class ProjectGateway:
         return CountedRepeat(
             answer.repeat,
             answer.told(),
-            app.clock.monotonic() + _OPERATIONS_AGE_S if request.document_id else None,
+            app.clock.monotonic() + PUBLISHED_AGE_S if request.document_id else None,
             repeated(app.metrics, principal.tenant, observed),
             note,
             app.clock,
