@@ -6,7 +6,7 @@ Takes a sandbox, in process; tests compare `answers` with what the sandbox itsel
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from tests.end_to_end.test_oracle import answered
 from firnline.access.principal import Principal
 from firnline.cache.database import TenantDatabase
 from firnline.catalog.model import Catalog
-from firnline.clock import SystemClock
+from firnline.clock import FixedClock
 from firnline.connectors.protocol import Connector, Request, Response, Steps
 from firnline.connectors.registry import load_connector
 from firnline.graph.answer import Question
@@ -50,15 +50,26 @@ def _project() -> Project:
 
 
 @dataclass
+class _Front:
+    """One address behind which accounts of a provider can change places."""
+
+    sandbox: ChangeableSandbox
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.sandbox.app(scope, receive, send)
+
+
+@dataclass
 class _Channel:
     """Sends a connector's requests to the sandbox, as its integration user."""
 
     connector: Connector
-    sandbox: ChangeableSandbox
+    front: _Front
     http: httpx2.AsyncClient
 
     async def send(self, request: Request) -> Response:
-        token = self.sandbox.token_for(self.sandbox.integration_email)
+        sandbox = self.front.sandbox
+        token = sandbox.token_for(sandbox.integration_email)
         headers = {
             **self.connector.manifest.headers,
             **request.headers,
@@ -88,12 +99,18 @@ class _Catalogs:
     """What discovery found, kept in memory."""
 
     found: Catalog
+    version: int = 1
+
+    def replace(self, found: Catalog) -> None:
+        """Keep what a later discovery found."""
+        if found.fingerprint != self.found.fingerprint:
+            self.found, self.version = found, self.version + 1
 
     async def catalog_fingerprints(self, tenant: str) -> Mapping[str, str]:
         return {CONNECTION: self.found.fingerprint}
 
     async def catalog(self, tenant: str, connection: str) -> tuple[int, Catalog] | None:
-        return 1, self.found
+        return self.version, self.found
 
     async def operation(self, tenant: str, operation_id: str) -> None:
         return None
@@ -103,28 +120,35 @@ class _Catalogs:
 class Mirror:
     """A synced account."""
 
-    sandbox: ChangeableSandbox
+    front: _Front
     http: httpx2.AsyncClient
     channel: _Channel
     catalogs: _Catalogs
     database: TenantDatabase
     responders: Mapping[str, Responder]
     graphs: TenantGraphs
+    clock: FixedClock
+
+    @property
+    def sandbox(self) -> ChangeableSandbox:
+        """Return the account."""
+        return self.front.sandbox
 
     @classmethod
     @asynccontextmanager
     async def of(cls, sandbox: ChangeableSandbox, *, kept_bytes: int = 0) -> AsyncIterator[Self]:
         """Discover and sync the sandbox's account."""
         connector = load_connector(sandbox.provider)
-        transport = httpx2.ASGITransport(app=sandbox.app)
+        front = _Front(sandbox)
+        transport = httpx2.ASGITransport(app=front)
         with tempfile.TemporaryDirectory() as home:
             async with httpx2.AsyncClient(transport=transport, base_url=sandbox.base_url) as http:
-                channel = _Channel(connector, sandbox, http)
+                channel = _Channel(connector, front, http)
                 catalog = await channel.run(connector.discover(sandbox.settings))
                 path = Path(home) / "cache.duckdb"
                 database = TenantDatabase.open(path, threads=1, memory="300MB")
                 try:
-                    mirror = cls._ready(sandbox, http, channel, catalog, database, kept_bytes)
+                    mirror = cls._ready(front, http, channel, catalog, database, kept_bytes)
                     await mirror.sync()
                     yield mirror
                 finally:
@@ -133,7 +157,7 @@ class Mirror:
     @classmethod
     def _ready(
         cls,
-        sandbox: ChangeableSandbox,
+        front: _Front,
         http: httpx2.AsyncClient,
         channel: _Channel,
         catalog: Catalog,
@@ -144,20 +168,21 @@ class Mirror:
             return database
 
         catalogs = _Catalogs(catalog)
-        graphs = TenantGraphs(_project(), catalogs=cast(Any, catalogs))
+        clock = FixedClock(NOW)
+        graphs = TenantGraphs(_project(), catalogs=cast(Any, catalogs), clock=clock)
         responders = {
             name: Responder(
                 graphs,
                 databases=opened,
                 operations=cast(Any, catalogs),
                 seal=CursorSeal(b"k" * 32),
-                clock=SystemClock(),
+                clock=clock,
                 resident=ResidentTables(64 * 1024 * 1024) if name == "resident" else None,
                 kept_bytes=kept_bytes,
             )
             for name in READERS
         }
-        return cls(sandbox, http, channel, catalogs, database, responders, graphs)
+        return cls(front, http, channel, catalogs, database, responders, graphs, clock)
 
     async def sync(self, *, full: bool = False) -> None:
         """Bring the cache up to date."""
@@ -167,7 +192,7 @@ class Mirror:
             SyncSpec(),
             sources=[source],
             database=self.database,
-            clock=SystemClock(),
+            clock=self.clock,
             full=full,
         )
         assert report.ok, report
@@ -230,19 +255,63 @@ class Mirror:
         }
 
 
-async def differences(mirror: Mirror, emails: list[str]) -> list[str]:
-    """Say where answers and the provider differ, over every person, record and field."""
+@dataclass
+class Tally:
+    """What comparisons looked at. A decision is one person's sight of one record that exists."""
+
+    structures: int = 0
+    pairs: int = 0  # of a person and an object
+    decisions: int = 0
+    shown: int = 0  # decisions by which the record is seen
+    fields: int = 0
+    withheld: int = 0  # values that exist, in records that are seen, and are not shown
+
+    def count(self, everything: Sight, shown: Sight, objects: int) -> None:
+        """Add one person; `everything` is what the administrator sees."""
+        self.pairs += objects
+        self.decisions += len(everything)
+        self.shown += len(shown)
+        self.fields += sum(len(row) for row in shown.values())
+        self.withheld += sum(
+            len(everything[key].keys() - row.keys())
+            for key, row in shown.items()
+            if key in everything
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.structures} structures, {self.pairs} pairs of person and object,"
+            f" {self.decisions} records decided ({self.shown} shown),"
+            f" {self.fields} values compared, {self.withheld} withheld"
+        )
+
+
+async def differences(
+    mirror: Mirror, emails: Sequence[str], *, tally: Tally | None = None
+) -> list[str]:
+    """Say where answers and the provider differ, over every person, record and field.
+
+    The first of `emails` is the administrator.
+    """
     found: list[str] = []
+    objects = await mirror.objects()
+    everything: Sight = {}
     for email in emails:
         shown = await mirror.shown(email)
+        everything = everything or shown
+        if tally is not None:
+            tally.count(everything, shown, len(objects))
         for reader in READERS:
             ours = await mirror.sight(email, reader)
-            place = f"{email} ({reader})"
-            found += [f"{place} is answered {key} too much" for key in ours.keys() - shown.keys()]
-            found += [f"{place} misses {key}" for key in shown.keys() - ours.keys()]
-            for key in ours.keys() & shown.keys():
-                fields = ours[key].keys() | shown[key].keys()
-                wrong = [one for one in fields if ours[key].get(one) != shown[key].get(one)]
-                if wrong:
-                    found.append(f"{place}: {key} differs in {sorted(wrong)}")
+            found += _compared(f"{email} ({reader})", ours, shown)
     return sorted(found)
+
+
+def _compared(place: str, ours: Sight, shown: Sight) -> Iterator[str]:
+    yield from (f"{place} is answered {key} too much" for key in ours.keys() - shown.keys())
+    yield from (f"{place} misses {key}" for key in shown.keys() - ours.keys())
+    for key in ours.keys() & shown.keys():
+        fields = ours[key].keys() | shown[key].keys()
+        wrong = [one for one in fields if ours[key].get(one) != shown[key].get(one)]
+        if wrong:
+            yield f"{place}: {key} differs in {sorted(wrong)}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from tests.oracle.mirror import NOW
 from firnline.connectors.registry import load_module, load_sandbox_module
 from firnline.sandbox.protocol import SandboxOptions
 from firnline.sandbox.seed import company
+from firnline.sandbox.world import Company
 
 _roles_module = load_module("netsuite", "sandbox_roles")
 
@@ -308,11 +310,20 @@ def _key(first: int, place: int | None, count: int) -> int | None:
     return None if place is None else first + place % count
 
 
+@cache
+def _company() -> Company:
+    return company("acme", scale=0.01, now=NOW)
+
+
 def sandbox_of(structure: Structure) -> Any:
     """Return a sandbox that serves the structure's account."""
-    whose = company("acme", scale=0.01, now=NOW)
     options = SandboxOptions(seed=1, now=NOW, limits=False, switches={"segments": True})
-    sandbox = load_sandbox_module("netsuite").create(whose, options)
+    sandbox = load_sandbox_module("netsuite").create(_company(), options)
+    return reseeded(sandbox, structure)
+
+
+def reseeded(sandbox: Any, structure: Structure) -> Any:
+    """Let a sandbox serve another structure's account; to make one anew takes long, for its key."""
     _Loading(structure, sandbox.store).load()
     sandbox.integration_email = ADMIN
     return sandbox

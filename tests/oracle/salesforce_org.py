@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from tests.oracle.salesforce_objects import SHARED, definitions
 from firnline.connectors.registry import load_module, load_sandbox_module
 from firnline.sandbox.protocol import SandboxOptions
 from firnline.sandbox.seed import company
+from firnline.sandbox.world import Company
 
 _org = load_module("salesforce", "sandbox_org")
 _sets = load_module("salesforce", "sandbox_permission_sets")
@@ -439,9 +441,14 @@ class _Loading:
         self.org.share(share.object, key, grantee, share.cause, share.level, **implied)
 
 
+@cache
+def _company() -> Company:
+    return company("acme", scale=0.01, now=NOW)
+
+
 def sandbox_of(structure: Structure) -> Any:
     """Return a sandbox that serves the structure's org."""
     org = _Loading(structure).load()
     options = SandboxOptions(seed=1, now=NOW, limits=False)
-    whose = company("acme", scale=0.01, now=NOW)
+    whose = _company()
     return load_sandbox_module("salesforce").SalesforceSandbox(whose, options, org=org)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
 from hypothesis import example, given
 from tests.oracle import salesforce_org as orgs
-from tests.oracle.mirror import Mirror, differences
-from tests.oracle.runs import oracle
+from tests.oracle.reloading import Oracle
+from tests.oracle.runs import counted, oracle
 
 
-async def _differences(structure: orgs.Structure) -> list[str]:
-    async with Mirror.of(orgs.sandbox_of(structure)) as mirror:
-        return await differences(mirror, structure.emails)
+@pytest.fixture(scope="module")
+def witness() -> Iterator[Oracle]:
+    """Compare every structure in one mirror."""
+    with counted(Oracle(orgs.sandbox_of, orgs.Structure())) as found:
+        yield found
 
 
 _ROLES = ((None, ("Read", "None", "Edit")), (0, ("None", "Read", "None")))
@@ -51,6 +54,8 @@ ACCOUNT_SHARES = orgs.Structure(
 @example(structure=MUTED_GROUP)
 @example(structure=ACCOUNT_SHARES)
 @given(structure=orgs.structures)
-def test_person_is_answered_what_the_org_shows_them(structure: orgs.Structure) -> None:
+def test_person_is_answered_what_the_org_shows_them(
+    witness: Oracle, structure: orgs.Structure
+) -> None:
     """For every person, object, record and field, from memory and from DuckDB."""
-    assert asyncio.run(_differences(structure)) == []
+    assert witness.differences(structure) == []

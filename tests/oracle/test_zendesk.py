@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from tests.oracle import zendesk_account as accounts
-from tests.oracle.mirror import Mirror, differences
-from tests.oracle.runs import oracle
+from tests.oracle.reloading import Oracle
+from tests.oracle.runs import counted, oracle
 
 
-async def _differences(structure: accounts.Structure) -> list[str]:
-    async with Mirror.of(accounts.sandbox_of(structure)) as mirror:
-        return await differences(mirror, structure.emails)
+@pytest.fixture(scope="module")
+def witness() -> Iterator[Oracle]:
+    """Compare every structure in one mirror."""
+    with counted(Oracle(accounts.sandbox_of, accounts.Structure())) as found:
+        yield found
 
 
 @oracle
 @given(structure=accounts.structures)
-def test_person_is_answered_what_the_account_shows_them(structure: accounts.Structure) -> None:
+def test_person_is_answered_what_the_account_shows_them(
+    witness: Oracle, structure: accounts.Structure
+) -> None:
     """For every person, object, record and field, from memory and from DuckDB."""
-    assert asyncio.run(_differences(structure)) == []
+    assert witness.differences(structure) == []

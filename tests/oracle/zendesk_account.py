@@ -7,6 +7,7 @@ Numbers are positions; where a list is shorter, they wrap around.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from tests.oracle.mirror import NOW
 from firnline.connectors.registry import load_module, load_sandbox_module
 from firnline.sandbox.protocol import SandboxOptions
 from firnline.sandbox.seed import company
+from firnline.sandbox.world import Company
 
 _templates = load_module("zendesk", "sandbox_templates")
 
@@ -132,9 +134,14 @@ structures = st.builds(
 )
 
 
+@cache
+def _company() -> Company:
+    return company("globex", scale=0.01, now=NOW)
+
+
 def sandbox_of(structure: Structure) -> Any:
     """Return a sandbox that serves the structure's account."""
-    whose = company("globex", scale=0.01, now=NOW)
+    whose = _company()
     options = SandboxOptions(
         seed=1, now=NOW, limits=False, switches={"custom_roles": bool(structure.roles)}
     )
