@@ -57,7 +57,11 @@ def test_wheel_holds_schemas_connectors_and_pages(installed: Path) -> None:
         "netsuite",
     }
     assert list((package / "_bundled" / "schema").glob("*.schema.json"))
-    assert list((package / "web" / "static").rglob("*.js"))
+    static = ROOT / "src" / "firnline" / "web" / "static"
+    served = {path.relative_to(static) for path in static.rglob("*") if path.is_file()}
+    assert any(path.name.startswith("graphql.worker-") for path in served)
+    held = package / "web" / "static"
+    assert {path.relative_to(held) for path in held.rglob("*") if path.is_file()} == served
 
 
 def _run(*command: object, cwd: Path | None = None) -> bytes:
