@@ -91,7 +91,7 @@ class Stage:
     files: Mapping[str, Path]
     tables: dict[str, Any]
     references: Mapping[str, Reference]
-    first: Mapping[str, Any]  # the variables of the answer that is static
+    first: Mapping[str, Mapping[str, Any]]  # case -> the variables of the answer that is static
 
 
 async def prepared(folder: Path, scale: float) -> Stage:
@@ -104,9 +104,11 @@ async def prepared(folder: Path, scale: float) -> Stage:
     stores.fill_duckdb(files["duckdb"], tables)
     stores.fill_sqlite(files["sqlite"], tables)
     references = {email: Reference(tables, email) for email in (ALL, REP)}
-    first = CASES["nested"].draw(random.Random(1))
-    answer = {"data": references[ALL].answer("nested", first)}
-    files["static"].write_bytes(orjson.dumps(answer))
+    first = {name: case.draw(random.Random(1)) for name, case in CASES.items()}
+    files["static"].mkdir()
+    for name, variables in first.items():
+        answer = {"data": references[ALL].answer(name, variables)}
+        (files["static"] / f"{name}.json").write_bytes(orjson.dumps(answer))
     return Stage(folder, home, files, tables, references, first)
 
 
@@ -133,13 +135,17 @@ def under_load(
 def repeated(
     servers: Servers, targets: Sequence[Target], stage: Stage, plan: Plan, loader: Loader
 ) -> dict[str, Any]:
-    """Measure one request over and over, answered from the response cache or a constant."""
+    """Measure one request of each case over and over: from the response cache, or a constant."""
     cached = cached_firnline(stage.home)
-    asked = [one for one in targets if one.name == STATIC]
-    asked += cached.at(servers.start(cached.program))
-    check_equal(asked, stage.references, ("nested",), samples=plan.samples, seed=8)
-    nested = CASES["nested"]
-    return loader.measure(Asked(nested, nested.span, stage.first), asked, plan.repeated)
+    static = [one for one in targets if one.name == STATIC]
+    ours = cached.at(servers.start(cached.program))
+    check_equal(ours, stage.references, plan.cases, samples=plan.samples, seed=8)
+    figures = {}
+    for name in plan.cases:
+        asked = [*static, *(target for target in ours if name in target.cases)]
+        one = Asked(CASES[name], CASES[name].span, stage.first[name])
+        figures[name] = loader.measure(one, asked, plan.repeated)
+    return figures
 
 
 async def run(plan: Plan, console: Console, *, quick: bool) -> bool:
@@ -157,7 +163,16 @@ async def run(plan: Plan, console: Console, *, quick: bool) -> bool:
             everyone = peers(stage.home, stage.files, port, console.print)
             figures, memory = under_load(everyone, stage, plan, loader)
             others = [peer for peer in everyone if peer.targets[0].name != STATIC]
-            figures["cold"] = cold.measure(others, stage.first, folder, rounds=plan.cold_rounds)
+            figures["cold"] = {
+                name: cold.measure(
+                    [peer for peer in others if name in peer.targets[0].cases],
+                    CASES[name],
+                    stage.first[name],
+                    folder,
+                    rounds=plan.cold_rounds if name == "nested" else 1,
+                )
+                for name in plan.cases
+            }
         figures["growth"] = await growth.measure(loader, folder, plan.sizes, plan.growth)
         figures["memory"] = {
             "servers_mb": memory,

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.read.cases import NESTED
+from benchmarks.read.cases import Case
 from benchmarks.read.postgres import free_port
 from benchmarks.read.servers import address, await_listening, stop
 from benchmarks.read.targets import Peer
 
 
-def started(peer: Peer, variables: Mapping[str, Any], folder: Path) -> dict[str, float]:
+def started(peer: Peer, case: Case, variables: Mapping[str, Any], folder: Path) -> dict[str, float]:
     """Start one server for its first target and give what passed, in ms."""
     port, log = free_port(), folder / f"cold-{peer.program.name.replace(' ', '-')}.log"
     target = peer.at(address(port))[0]
@@ -26,9 +26,9 @@ def started(peer: Peer, variables: Mapping[str, Any], folder: Path) -> dict[str,
     try:
         await_listening(peer.program.name, process, port, log)
         listening = time.perf_counter()
-        target.ask(NESTED, variables)
+        target.ask(case, variables)
         first = time.perf_counter()
-        target.ask(NESTED, variables)
+        target.ask(case, variables)
         second = time.perf_counter()
     finally:
         stop(process)
@@ -41,13 +41,13 @@ def started(peer: Peer, variables: Mapping[str, Any], folder: Path) -> dict[str,
 
 
 def measure(
-    peers: Sequence[Peer], variables: Mapping[str, Any], folder: Path, *, rounds: int
+    peers: Sequence[Peer], case: Case, variables: Mapping[str, Any], folder: Path, *, rounds: int
 ) -> dict[str, dict[str, float]]:
     """Start every server once a round; give the medians by the first target's name."""
     found: dict[str, list[dict[str, float]]] = {}
     for _ in range(rounds):
         for peer in peers:
-            one = started(peer, variables, folder)
+            one = started(peer, case, variables, folder)
             found.setdefault(peer.targets[0].name, []).append(one)
     return {
         name: {key: round(statistics.median(one[key] for one in several), 1) for key in several[0]}

@@ -1,7 +1,7 @@
 """The hand-written peers: one statement per request behind bare Starlette, and a static answer.
 
 Run as `python -m benchmarks.read.plain KIND PORT PLACE`; PLACE is the database's file, the port of
-PostgreSQL, or the file of the static answer.
+PostgreSQL, or the folder of the static answers.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ _CONNECTIONS = 8
 
 
 async def static(place: str) -> Ask:
-    """Answer the same text to everything: what HTTP alone costs."""
-    text = Path(place).read_text("utf-8")  # noqa: ASYNC240 - before anything is served
+    """Answer the same text to all questions of a case: what HTTP alone costs."""
+    files = Path(place).glob("*.json")  # noqa: ASYNC240 - before anything is served
+    texts = {file.stem: file.read_text("utf-8") for file in files}
 
     async def ask(case: str, values: Sequence[Any]) -> str:
-        return text
+        return texts[case]
 
     return ask
 

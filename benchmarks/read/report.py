@@ -22,6 +22,7 @@ _COMPARED = (  # peer, p50 at 1 client at most, throughput at 16 clients at leas
 )
 _GROWN_MAX = 1.5
 _CACHED_MIN = 0.5
+_OTHER_FIGURES = frozenset({"cold", "growth", "memory", "repeated"})  # beside one load a case
 
 
 def judged(figures: Mapping[str, Any]) -> list[Goal]:
@@ -30,12 +31,13 @@ def judged(figures: Mapping[str, Any]) -> list[Goal]:
     goals = [
         *_beside_peers(nested),
         *_grown(figures.get("growth", {})),
-        *_cached(figures.get("repeated", {})),
+        *_cached(figures.get("repeated", {}).get("nested", {})),
     ]
+    loads = [each for name, each in figures.items() if name not in _OTHER_FIGURES]
+    loads += figures.get("repeated", {}).values()
     failed = sum(
         one["failed"]
-        for name, by_target in figures.items()
-        if name not in ("cold", "growth", "memory")
+        for by_target in loads
         for by_clients in by_target.values()
         for one in by_clients.values()
     )
@@ -79,7 +81,11 @@ def show(console: Console, figures: Mapping[str, Any], goals: Sequence[Goal]) ->
     for case, found in figures.items():
         match case:
             case "cold":
-                _print(console, "cold process, medians", found)
+                for name, by_target in found.items():
+                    _print(console, f"cold process, {name}, medians", by_target)
+            case "repeated":
+                for name, by_target in found.items():
+                    _print_load(console, f"response cache, {name}", by_target)
             case "growth":
                 for name, sizes in found.items():
                     _print(console, f"growth, {name}, 1 client", sizes)

@@ -92,8 +92,8 @@ def peers(
         ("duckdb", DUCKDB, files["duckdb"]),
     ):
         program = _python(kind, "benchmarks.read.plain", kind, place)
-        cases = () if kind == "static" else _EVERYTHING
-        found.append(Peer(program, (Target(name, "", "", cases or ("nested",)),)))
+        cases = ("nested",) if kind == "static" else _EVERYTHING
+        found.append(Peer(program, (Target(name, "", "", cases),)))
     program = _python("strawberry", "benchmarks.read.strawberry_app", "", files["duckdb"])
     found.append(Peer(program, (Target(STRAWBERRY, "", "flat", ("nested",)),)))
     for name, label, form, cases in (
@@ -116,7 +116,7 @@ def firnline(home: Path) -> Peer:
 
 def cached_firnline(home: Path) -> Peer:
     """Return Firnline with its response cache, as two people."""
-    people = ((CACHED, ("nested",), REP), (CACHED_ALL, ("nested",), ALL))
+    people = ((CACHED, ("nested",), REP), (CACHED_ALL, _EVERYTHING, ALL))
     return _firnline("firnline cached", home, people, response_cache_mb=_RESPONSE_CACHE_MB)
 
 

@@ -111,7 +111,7 @@ def test_cold_start_is_timed_from_the_process_to_its_first_answer(
     plain: Peer, tmp_path: Path
 ) -> None:
     variables = NESTED.draw(random.Random(1))
-    found = cold.measure([plain], variables, tmp_path, rounds=1)["plain"]
+    found = cold.measure([plain], NESTED, variables, tmp_path, rounds=1)["plain"]
     parts = found["listening_ms"] + found["first_answer_ms"]
     assert found["start_to_first_answer_ms"] == pytest.approx(parts, abs=0.2)
     assert 0 < found["first_answer_ms"] < found["start_to_first_answer_ms"]
@@ -179,7 +179,10 @@ def _figures() -> dict[str, Any]:
             SQLITE: _clients(2.5, 500.0),
             POSTGRES: _clients(4.0, 600.0),
         },
-        "repeated": {STATIC: _clients(0.1, 9_000.0), CACHED_ALL: _clients(0.2, 3_000.0)},
+        "repeated": {
+            "nested": {STATIC: _clients(0.1, 9_000.0), CACHED_ALL: _clients(0.2, 3_000.0)},
+            "point": {STATIC: _clients(0.1, 9_000.0), CACHED_ALL: _clients(0.2, 3_000.0)},
+        },
         "growth": {
             "nested": {
                 "0.05": {"rows": 100, "p50_ms": 2.0},
