@@ -11,12 +11,14 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from firnline.access.principal import Principal
 from firnline.audit.auditing import Auditing
 from firnline.cache.database import TenantDatabase
 from firnline.cache.open_caches import OpenCaches
+from firnline.cache.opening import CacheError
 from firnline.catalog.discovery import DiscoveryReport, discover_tenant
 from firnline.catalog.mapping import MappingError, mapping_problems
 from firnline.clock import Clock, SystemClock
@@ -32,11 +34,12 @@ from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.answer import Answer, Question
 from firnline.graph.askers import Askers
+from firnline.graph.compiling import Compilation, Compiler
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.deadline import Deadline, in_time
 from firnline.graph.explain.explanation import Detail
 from firnline.graph.memory.tables import ResidentTables
-from firnline.graph.operations import publish
+from firnline.graph.operations import checked, publish
 from firnline.graph.respond import Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
@@ -92,17 +95,27 @@ class App:
             mode=settings.audit,
             waiting_max=settings.audit_waiting_max,
         )
+        seal = CursorSeal(vault.derive(b"cursors"))
+        mask_key = partial(_mask_key, vault)
+        self.compiler = Compiler(
+            self.graphs,
+            caches=self._cache,
+            seal=seal,
+            clock=clock,
+            cost_max=settings.operation_cost_max,
+            mask_key=mask_key,
+        )
         self.askers = Askers(connections.state.askers, clock=clock)
         self.responder = Responder(
             self.graphs,
             databases=self.database,
             operations=connections.state,
-            seal=CursorSeal(vault.derive(b"cursors")),
+            seal=seal,
             clock=clock,
             resident=ResidentTables(settings.resident_mb * 1024 * 1024),
             kept_bytes=settings.response_cache_mb * 1024 * 1024,
             loads_behind=True,
-            mask_key=lambda tenant: vault.derive(b"mask " + tenant.encode()),
+            mask_key=mask_key,
             cost_max=settings.operation_cost_max,
             askers=self.askers,
         )
@@ -117,6 +130,15 @@ class App:
         if name not in self.project.tenants:
             raise UnknownTenantError(name, list(self.project.tenants))
         return self.project.tenants[name]
+
+    async def _cache(self, tenant: str) -> TenantDatabase | None:
+        """Return the tenant's cache, None when there is none or it cannot be opened now."""
+        if not self.cache_path(tenant).exists():
+            return None
+        try:
+            return await self.database(tenant)
+        except CacheError:
+            return None
 
     def cache_path(self, tenant: str) -> Path:
         """Return where a tenant's cache lies."""
@@ -167,8 +189,27 @@ class App:
             return await self.responder.visible_schema(Principal(tenant, person.casefold()))
         return self.graphs.schema(await self.graphs.graph(tenant))
 
-    async def publish(self, tenant: str, text: str, *, operation_id: str = "") -> OperationRow:
-        """Check an operation against the tenant's schema and store it."""
+    async def compiled(self, tenant: str, text: str) -> Compilation:
+        """Check an operation against the tenant's schema and compile its plan.
+
+        Raises what `publish` raises of a document that does not fit.
+        """
+        checked(text, tenant=tenant, schema=await self.schema(tenant))
+        return await self.compiler.compile(tenant, text)
+
+    async def publish(
+        self,
+        tenant: str,
+        text: str,
+        *,
+        operation_id: str = "",
+        compilation: Compilation | None = None,
+    ) -> OperationRow:
+        """Check and compile an operation for the tenant, unless it was compiled, and store it.
+
+        Raises what keeps it from ever being answered.
+        """
+        (compilation or await self.compiled(tenant, text)).require()
         return await publish(
             text,
             tenant=tenant,
@@ -322,6 +363,11 @@ class App:
         await self.responder.loading.close()
         await self.auditing.close()
         await self.caches.close()
+
+
+def _mask_key(vault: Vault, tenant: str) -> bytes:
+    """Return a tenant's key of masks that are hashes."""
+    return vault.derive(b"mask " + tenant.encode())
 
 
 @asynccontextmanager

@@ -16,8 +16,10 @@ from tests.end_to_end.test_http import Served, served
 from typer.testing import CliRunner
 
 from firnline.cli.operations import operations as command
+from firnline.graph.plan import Planner
 from firnline.sandbox.seed import DEMO_PEOPLE
 from firnline.spec.model import GraphSpec
+from firnline.state.rows import AskerRow, OperationRow
 
 __all__ = ["served"]  # the fixture
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -224,3 +226,85 @@ async def test_versions_are_listed_and_retired_by_command(
     assert "versioned" not in {row["documentId"] for row in now}
     mine = [row for row in ever if row["documentId"] == "versioned"]
     assert [(row["version"], bool(row["retiredAt"])) for row in mine] == [(1, True), (2, True)]
+
+
+async def test_report_tells_per_tenant_what_each_plan_costs(
+    synced: Synced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "query Listed($n: Int!) { deals(first: $n) { nodes { name stage } } }"
+    (tmp_path / "listed.graphql").write_text(text)
+
+    code, report = await run(
+        synced, monkeypatch, "publish", str(tmp_path), "--all-tenants", "--check"
+    )
+
+    assert code == 0
+    for one in report:
+        plan = one["plan"]
+        assert (plan["compiled"], plan["answeredFrom"]) == (True, "memory")
+        assert plan["costLimit"] == synced.app.settings.operation_cost_max
+        # This process may write the caches, so that no other can look into them meanwhile.
+        assert (plan["rowsCounted"], plan["cost"]) == (False, 2 * 200)
+        counted = await synced.app.compiled(one["tenant"], text)
+        assert counted.is_counted
+        assert 0 < counted.cost <= plan["cost"]
+
+
+async def test_an_operation_over_the_limit_of_cost_is_reported_and_not_published(
+    synced: Synced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRNLINE_OPERATION_COST_MAX", "3")
+    (tmp_path / "much.graphql").write_text("query Much { deals(first: 9) { nodes { name } } }")
+    line = ("publish", str(tmp_path / "much.graphql"), "--tenant", "acme", "--id", "much")
+
+    code, (told,) = await run(synced, monkeypatch, *line)
+    shown = await asyncio.to_thread(
+        CliRunner().invoke, command, [*line, "--dir", str(PROJECT)], env={"COLUMNS": "200"}
+    )
+
+    assert code == shown.exit_code == 1
+    assert (told["fits"], told["error"]["code"]) == (False, "operation_cost")
+    assert (told["error"]["cost"], told["error"]["limit"]) == (9, 3)
+    assert (told["plan"]["compiled"], told["plan"]["cost"]) == (False, 9)
+    assert "operation_cost" in shown.stdout and "the limit is 3" in shown.stdout
+    assert await synced.app.state.operation("acme", "much") is None
+
+
+async def test_a_running_server_compiles_what_another_process_publishes(
+    synced: Synced, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked it yet: it is compiled for who asked another operation lately."""
+    app, prepared = synced.app, asyncio.Event()
+    planned: list[str] = []
+    quick = app.settings.model_copy(update={"publications_every_s": 0.05})
+    monkeypatch.setattr(app, "settings", quick)
+    prepare, plan = app.responder.ahead.prepare, Planner.connection
+
+    async def watched(operation: OperationRow, asker: AskerRow) -> bool:
+        done = await prepare(operation, asker)
+        if done and operation.name == "Fresh":
+            prepared.set()
+        return done
+
+    def counted(self: Planner, found: Any, *more: Any) -> Any:
+        planned.append(found.type_name)
+        return plan(self, found, *more)
+
+    monkeypatch.setattr(app.responder.ahead, "prepare", watched)
+    monkeypatch.setattr(Planner, "connection", counted)
+    before = await app.publish("acme", "query Before { deals(first: 3) { nodes { name } } }")
+    async with app.serving():
+        assert (await served.ask("acme", REP, documentId=before.operation_id)).status_code == 200
+        await app.askers.write()
+        file = tmp_path / "fresh.graphql"
+        file.write_text("query Fresh { deals(first: 4) { nodes { name stage } } }")
+        line = ("publish", str(file), "--tenant", "acme", "--id", "fresh")
+        code, _ = await run(synced, monkeypatch, *line)
+        await asyncio.wait_for(prepared.wait(), 60)
+    planned.clear()
+
+    answer = await served.ask("acme", REP, documentId="fresh")
+
+    assert code == 0
+    assert len(answer.json()["data"]["deals"]["nodes"]) == 4
+    assert planned == []

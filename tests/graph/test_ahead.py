@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,11 @@ from tests.graph.world import World, seeded
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Question
+from firnline.graph.execution import Execution
+from firnline.graph.memory.recall import Asked
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.plan import Planner
+from firnline.state.database import StateUnavailableError
 from firnline.state.rows import AskerRow
 
 TEXT = """query Rich($n: Int!, $least: Int, $deals: Boolean = true) {
@@ -246,3 +250,70 @@ def test_memory_without_room_is_not_filled_ahead(served: World) -> None:
 
     assert served.resident is not None
     assert not served.resident._tables
+
+
+def test_what_is_published_later_is_compiled_for_its_askers_and_nothing_else_is(
+    served: World, work: Work
+) -> None:
+    """Another version of a published operation, put there by another process."""
+    operation = served.publish(TEXT)
+    other = served.publish("query Other { crm { deals { nodes { id } } } }")
+    ask(served, operation, ALL)
+    restart(served)
+    newer = TEXT.replace("id title secret", "id title")
+    follow = warming(served)
+
+    async def published() -> None:
+        known = await follow.published()
+        following = asyncio.create_task(follow.follow(known, tenants=["acme"], every_s=5))
+        await asyncio.sleep(0.05)
+        assert work.planned == []  # what was there before is not prepared here
+        done = asyncio.create_task(compiled(served, newer))
+        await served.state.publish_operation(
+            "acme", operation, "Rich", newer, at=served.clock.now()
+        )
+        await asyncio.wait_for(done, 60)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    work.planned.clear()
+    served.runner.run(published())
+    work.planned.clear()
+
+    assert ask(served, operation, ALL).statements == ()
+    assert work.planned == []
+    served.answer(None, ALL, document_id=other)
+    assert work.planned
+
+
+async def compiled(world: World, text: str) -> None:
+    """Return when a text is compiled."""
+    found, recall = asyncio.Event(), world.responder._recall
+    compile_ = recall.compile
+
+    def watched(asked: Asked, execution: Execution) -> Any:
+        kept = compile_(asked, execution)
+        if asked.text == text and kept is not None:
+            found.set()
+        return kept
+
+    recall.compile = watched  # type: ignore[method-assign]
+    await found.wait()
+
+
+def test_state_that_cannot_be_read_does_not_end_the_following(served: World) -> None:
+    calls = []
+
+    class Failing:
+        async def newest_publications(self, count: int) -> list[tuple[str, str, int]]:
+            calls.append(count)
+            if len(calls) < 4:
+                raise StateUnavailableError("away")
+            raise asyncio.CancelledError
+
+    follow = warming(served)
+    follow._operations = Failing()  # type: ignore[assignment]
+
+    with pytest.raises(asyncio.CancelledError):
+        served.runner.run(follow.follow(frozenset(), tenants=["acme"], every_s=5))
+    assert len(calls) == 4

@@ -15,8 +15,9 @@ from rich.table import Table
 from firnline.app import App, opened
 from firnline.cli.running import AsJson, Directory, print_json, run
 from firnline.errors import FirnlineError, UsageError
+from firnline.graph.compiling import Compilation
 from firnline.graph.manifest import Listed, listed, read_documents
-from firnline.graph.operations import UnknownOperationError, checked
+from firnline.graph.operations import UnknownOperationError
 from firnline.observe.figures import Figures, Key, read_figures
 from firnline.settings import Settings
 from firnline.state.rows import OperationRow
@@ -38,7 +39,13 @@ class Outcome:
     tenant: str
     document: Listed
     row: OperationRow | None = None
+    plan: Compilation | None = None
     error: FirnlineError | None = None
+
+    @property
+    def is_left(self) -> bool:
+        """Say whether it fits, but could not be compiled."""
+        return self.error is None and self.plan is not None and self.plan.problem is not None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -50,6 +57,8 @@ class Outcome:
         }
         if self.row:
             facts |= _facts(self.row)
+        if self.plan:
+            facts["plan"] = self.plan.as_dict()
         if self.error:
             facts["error"] = self.error.as_dict()
         return facts
@@ -71,10 +80,11 @@ def publish(
     directory: Directory = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Check operations against each tenant's schema and store those that fit.
+    """Check operations against each tenant's schema, compile their plans, store those that fit.
 
     Manifests are {id: text}, Apollo's persisted query manifest or Relay's. Exit code 1 when an
-    operation does not fit a tenant; the report says which and why.
+    operation does not fit a tenant, or could never be answered there; the report says which and
+    why, and what each costs by estimate.
     """
     documents = _with_id(path, read_documents(path), operation_id)
 
@@ -178,14 +188,18 @@ def _tenants(app: App, tenant: str, *, all_tenants: bool) -> Sequence[str]:
 
 
 async def _published(app: App, tenant: str, document: Listed, *, check: bool) -> Outcome:
+    plan = None
     try:
+        plan = await app.compiled(tenant, document.text)
         if check:
-            checked(document.text, tenant=tenant, schema=await app.schema(tenant))
-            return Outcome(tenant, document)
-        row = await app.publish(tenant, document.text, operation_id=document.operation_id)
-        return Outcome(tenant, document, row)
+            plan.require()
+            return Outcome(tenant, document, plan=plan)
+        row = await app.publish(
+            tenant, document.text, operation_id=document.operation_id, compilation=plan
+        )
+        return Outcome(tenant, document, row, plan)
     except FirnlineError as error:
-        return Outcome(tenant, document, error=error)
+        return Outcome(tenant, document, plan=plan, error=error)
 
 
 def _report(outcomes: Sequence[Outcome], *, check: bool) -> None:
@@ -194,18 +208,36 @@ def _report(outcomes: Sequence[Outcome], *, check: bool) -> None:
         source, where = escape(outcome.document.source), escape(outcome.tenant)
         if outcome.error:
             console.print(f"[red]does not fit[/] {where}: {source}")
-            console.print(f"  \\[{outcome.error.code}] {escape(outcome.error.message)}")
-            if outcome.error.hint:
-                console.print(f"  [dim]->[/] {escape(outcome.error.hint)}")
+            _tell(console, outcome.error)
         elif outcome.row:
             name = f"{outcome.row.name} (version {outcome.row.version})"
             identity = escape(outcome.row.operation_id)
             console.print(f"[green]published[/]    {where}: {name} as documentId {identity}")
         else:
             console.print(f"[green]fits[/]         {where}: {source}")
+        if outcome.plan and not outcome.error:
+            _tell_plan(console, outcome.plan)
     failed = sum(outcome.error is not None for outcome in outcomes)
     done = "fit" if check else "published"
-    console.print(f"{len(outcomes) - failed} {done}, {failed} do not fit")
+    left = sum(outcome.is_left for outcome in outcomes)
+    later = f", {left} of them not compiled" if left else ""
+    console.print(f"{len(outcomes) - failed} {done}{later}, {failed} do not fit")
+
+
+def _tell(console: Console, error: FirnlineError) -> None:
+    console.print(f"  \\[{error.code}] {escape(error.message)}")
+    if error.hint:
+        console.print(f"  [dim]->[/] {escape(error.hint)}")
+
+
+def _tell_plan(console: Console, plan: Compilation) -> None:
+    if plan.problem is not None:
+        console.print("  [yellow]not compiled[/] with the largest pages and made-up values:")
+        _tell(console, plan.problem)
+        return
+    counted = "" if plan.is_counted else ", if every page is full"
+    source = "memory" if plan.from_memory else "DuckDB"
+    console.print(f"  [dim]costs {plan.cost:,} of {plan.limit:,}{counted}; from {source}[/]")
 
 
 async def _figures(settings: Settings) -> Mapping[Key, Figures]:
