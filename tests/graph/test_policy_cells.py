@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.graph.policies import asked, person, with_policy
-from tests.graph.world import World, seeded
+from tests.graph.world import NOW, World, seeded
 
+from firnline.graph.answer import Question
+from firnline.graph.explain.explanation import Detail
 from firnline.graph.memory.kept_answers import KeptAnswers
 
 BY_REGION = {"account": {"region": {"in": {"principal": "attributes.regions"}}}}
@@ -138,3 +141,82 @@ def test_filters_sorts_groups_and_aggregates_know_the_shown_values_only(
         for n in data["accounts"]["nodes"]
     }
     assert found == expected
+
+
+@pytest.mark.parametrize("is_resident", [False, True], ids=["duckdb", "resident"])
+def test_change_of_a_related_record_shows_and_hides_values_at_once(
+    connectors: None, tmp_path: Path, is_resident: bool
+) -> None:
+    """What was kept or brought into memory depends on the records that conditions look at."""
+    world = with_policy(tmp_path, POLICY, is_resident=is_resident)
+    world.responder._recall._kept = KeptAnswers(1 << 22)
+    who, text = regional("north"), "{ deals(first: 200) { nodes { id amount } } }"
+
+    def shown() -> set[str]:
+        nodes = asked(world, text, who)["data"]["deals"]["nodes"]
+        return {each["id"] for each in nodes if each["amount"] is not None}
+
+    for _ in range(3):
+        before = shown()
+    moved = [{**row, "region": "south"} for row in seeded()["crm", "accounts"]]
+    world.write({("crm", "accounts"): moved})
+    for _ in range(3):
+        assert shown() == set()
+    world.write({("crm", "accounts"): seeded()["crm", "accounts"]})
+    assert shown() == before
+    assert before
+    world.close()
+
+
+@pytest.mark.parametrize("is_resident", [False, True], ids=["duckdb", "resident"])
+def test_condition_on_the_time_is_asked_at_every_question(
+    connectors: None, tmp_path: Path, is_resident: bool
+) -> None:
+    rule = {"rows": {"createdAt": {"lt": "now-1h"}}}
+    account = {"mode": "mirror", "fields": {"name": rule}}
+    world = with_policy(tmp_path, {"objects": {"Account": account}}, is_resident=is_resident)
+    world.responder._recall._kept = KeptAnswers(1 << 22)
+    (row,) = [{**row, "created": NOW} for row in seeded()["crm", "accounts"] if row["name"]][:1]
+    world.write({("crm", "accounts"): [row]})
+    text = "{ accounts { nodes { name } } }"
+
+    for minutes, expected in ((0, None), (59, None), (2, row["name"]), (60, row["name"])):
+        world.runner.run(world.clock.sleep(minutes * 60))
+        for _ in range(2):
+            assert asked(world, text, person())["data"]["accounts"]["nodes"] == [{"name": expected}]
+    world.close()
+
+
+def test_explanation_withholds_the_condition(celled: World) -> None:
+    """People are told that a value is shown on some records only, not on which."""
+    question = Question("{ deals { nodes { amount } } }", explain=Detail.PERSON)
+    who = regional("a-secret-region")
+    answer = celled.runner.run(celled.responder.answer(who, question))
+    told = repr(answer.extensions)
+    assert "Deal.amount" in told
+    assert "a-secret-region" not in told
+
+
+@pytest.mark.parametrize(
+    "key_rule",
+    [{"rows": {"tier": {"eq": "A"}}}, {"verbs": []}, {"only_for": {"agents": ["nobody"]}}],
+)
+def test_key_that_is_kept_back_denies_the_object(
+    connectors: None, tmp_path: Path, key_rule: dict[str, Any]
+) -> None:
+    """The check cannot know the keys of a provider's objects; their records are not shown then."""
+    accounts = {"mode": "mirror", "fields": {"id": key_rule}}
+    policy = {"providers": {"alpine": {"*": {"mode": "mirror"}, "accounts": accounts}}}
+    world = with_policy(tmp_path, policy)
+    answer = asked(world, "{ crm { accounts { totalCount nodes { id } } } }", person())
+    assert answer["data"]["crm"]["accounts"] == {"totalCount": 0, "nodes": []}
+    world.close()
+
+
+def test_condition_that_needs_a_missing_fact_withholds_the_field_alone(celled: World) -> None:
+    answer = asked(celled, "{ deals(first: 3) { nodes { id amount stage } } }", person())
+    nodes = answer["data"]["deals"]["nodes"]
+    assert [each["amount"] for each in nodes] == [None] * 3
+    assert all(each["id"] for each in nodes)
+    response = asked(celled, "{ deals(orderBy: [{amount: ASC}]) { totalCount } }", person())
+    assert response["errors"][0]["extensions"]["code"] == "field_not_readable"
