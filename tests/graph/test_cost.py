@@ -149,6 +149,21 @@ def test_counts_below_parents_cost_one_look_for_all_of_them(world: World) -> Non
     assert many - few <= 200
 
 
+def test_what_a_source_has_to_confirm_counts_as_full_pages(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer records may be shown than are stored, whoever asks."""
+    own_world.fill(seeded())
+    text = "{ accounts(first: 200) { nodes { id name } } }"
+    assert cost(own_world, text) < 400
+    graph = own_world.runner.run(own_world.graphs.graph("acme"))
+    found = graph.objects["Account"]
+    verified = found.policy.model_copy(update={"mode": "verify"})
+    object.__setattr__(found, "policy", verified)
+
+    assert cost(own_world, text) == 400
+
+
 def test_edges_without_nodes_cost_their_page(world: World) -> None:
     assert cost(world, "{ crm { accounts(first: 9) { edges { cursor } } } }") == 9
 
@@ -168,5 +183,7 @@ def test_who_may_not_ask_by_their_own_estimate_gets_no_answer_that_others_compil
     own_world.fill(seeded())
     for _ in range(2):
         assert "errors" not in own_world.ask(TOO_MANY, "all@x.test")
+        # Now memory knows which rows they see, and could answer from what others compiled.
+        assert "errors" not in own_world.ask(PAGES % (2, 2, 2), RESTRICTED)
 
     assert refusal(own_world, TOO_MANY, RESTRICTED)["code"] == "operation_cost"
