@@ -31,6 +31,7 @@ from firnline.connections.tokens import (
     NotConnectedError,
 )
 from firnline.connections.vault import Vault
+from firnline.connections.verifying import Verifying
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.answer import Answer, Question
 from firnline.graph.askers import Askers
@@ -40,6 +41,7 @@ from firnline.graph.deadline import Deadline, in_time
 from firnline.graph.explain.explanation import Detail
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.operations import checked, publish
+from firnline.graph.policy.checks import Verification
 from firnline.graph.respond import Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
@@ -55,6 +57,7 @@ from firnline.sync.report import OnProgress, SyncReport, Trouble
 from firnline.sync.run import Source, sync_tenant
 
 _LOG = logging.getLogger("firnline")
+VERIFY_SHARE = 0.6  # of a request's time, for asking sources: the answer has to be made, too
 
 
 class App:
@@ -115,6 +118,11 @@ class App:
             resident=ResidentTables(settings.resident_mb * 1024 * 1024),
             kept_bytes=settings.response_cache_mb * 1024 * 1024,
             loads_behind=True,
+            verification=Verification(
+                Verifying(connections, project.tenants, clock=clock),
+                clock,
+                deadline_s=settings.request_deadline_s * VERIFY_SHARE,
+            ),
             mask_key=mask_key,
             cost_max=settings.operation_cost_max,
             askers=self.askers,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from firnline.access.at_source import AtSource
 from firnline.access.model import Everything, ObjectAccess, SourceAccess
 from firnline.access.reach import UNLIMITED, Reach
 from firnline.access.row_filter import RowFilters
@@ -27,7 +28,8 @@ class Decisions:
     `stored` maps connection -> object -> the fields that have a column in the cache. `too_old` maps
     types of the graph to the reason why they are denied though the source allows them: what is
     known of the person's rights is older than the policy allows. Time alone changes nothing before
-    `valid_until`; None: never. `rulings` are what the builder's policy says of objects, by type;
+    `valid_until`; None: never. `at_source` are types whose records count only as far as the source
+    confirms each of them. `rulings` are what the builder's policy says of objects, by type;
     `is_ruled` is false only where rows are read that nobody is shown before a ruling was applied.
     `reach` is what scopes and agents leave of it all.
     """
@@ -37,6 +39,7 @@ class Decisions:
     columns: Mapping[str, Mapping[str, Mapping[str, str]]] = field(repr=False)
     stored: Mapping[str, Mapping[str, frozenset[str]]] = field(repr=False)
     too_old: Mapping[str, str] = field(default_factory=dict)
+    at_source: Mapping[str, AtSource] = field(default_factory=dict, repr=False)
     valid_until: datetime | None = None
     rulings: Mapping[str, Ruling] = field(default_factory=dict, repr=False)
     is_ruled: bool = True
@@ -80,7 +83,8 @@ class Decisions:
     def fingerprint(self) -> str:
         """Return a digest that is equal for people with equal rights."""
         rulings = sorted((name, ruling.everything) for name, ruling in self.rulings.items())
-        rights = (sorted(self.sources.items()), sorted(self.too_old.items()), rulings, self.reach)
+        denied = (sorted(self.too_old.items()), sorted(self.at_source))
+        rights = (sorted(self.sources.items()), denied, rulings, self.reach)
         return hashlib.sha256(repr(rights).encode()).hexdigest()[:16]
 
     @cached_property
@@ -100,7 +104,7 @@ class Decisions:
             for name, fields in sorted(objects.items())
         ]
         ruled = sorted((name, ruling.rights) for name, ruling in self.rulings.items())
-        denied = (sorted(self.too_old.items()), ruled, self.reach.objects)
+        denied = (sorted(self.too_old.items()), sorted(self.at_source), ruled, self.reach.objects)
         return hashlib.sha256(repr((readable, stored, denied)).encode()).hexdigest()[:32]
 
 

@@ -150,6 +150,18 @@ class RowFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """Whether the source shows the person the record of that key now; only the source knows.
+
+    It stands among the conditions of a scan until it was asked. Rendered, no record is confirmed.
+    """
+
+    connection: str
+    object: str
+    key: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class KeyedHash:
     """A text's HMAC-SHA-256, so that it can be compared under the same key and nowhere else."""
 
@@ -170,6 +182,7 @@ Expression = (
     | RowNumber
     | Withheld
     | RowFilter
+    | Verified
     | KeyedHash
 )
 

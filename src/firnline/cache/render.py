@@ -27,6 +27,7 @@ from firnline.cache.query import (
     Scalar,
     Select,
     Table,
+    Verified,
     Withheld,
 )
 
@@ -141,6 +142,8 @@ class _Renderer:
                 return self.expression(condition)
             case KeyedHash(value, key):
                 return self._keyed_hash(value, key)
+            case Verified():
+                return "/* records that their source has to confirm */ FALSE"
             case Withheld(what):
                 return f"/* {what} */ TRUE"
             case Call():

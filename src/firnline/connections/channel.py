@@ -29,6 +29,7 @@ from firnline.connectors.protocol import (
 )
 from firnline.errors import FirnlineError
 from firnline.transport import (
+    Destination,
     ForbiddenHostError,
     OutboundCall,
     ProviderAnswerError,
@@ -98,6 +99,11 @@ class Channel:
     def name(self) -> str:
         """The connection's name."""
         return self._site.name
+
+    @property
+    def destination(self) -> Destination:
+        """Whose calls these are and where they go, for errors."""
+        return self._site.destination
 
     @property
     def settings(self) -> Mapping[str, str]:

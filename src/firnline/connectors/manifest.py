@@ -79,6 +79,9 @@ class Verification(_Closed):
     objects: tuple[str, ...] = ("*",)
     """Glob patterns of the objects that can be asked about."""
 
+    covers_fields: bool = False
+    """Whether a record that is seen is seen whole: nothing else decides about its fields."""
+
 
 class Manifest(_Closed):
     """A connector's declaration.

@@ -106,6 +106,8 @@ def extensions_of(
     found: dict[str, Any] = {
         "access": [note.as_dict() for _, note in sorted(context.notes.items())],
     }
+    if context.checks is not None:
+        found["access"] += context.checks.told()
     found["freshness"] = {
         f"{connection}.{name}": freshness.get((connection, name))
         for connection, name in sorted(context.objects_read)

@@ -6,15 +6,18 @@ columns in memory answered, to be compiled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
 
+from firnline.access.at_source import UncheckedError
 from firnline.graph.cost import COST_MAX, CostError, Planned, cost_of, unknown
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.explain.explanation import Explanation
-from firnline.graph.explain.trace import TracedLoader, TracedPlanner
+from firnline.graph.explain.trace import Trace, TracedLoader, TracedPlanner
 from firnline.graph.federation import ENTITIES, entities
 from firnline.graph.loader import Loader
 from firnline.graph.memory.compiled import Root
@@ -22,6 +25,7 @@ from firnline.graph.memory.levels import Level, RecordLevel
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.memory.views import ResidentReader
 from firnline.graph.plan import Planner
+from firnline.graph.policy.checks import ROUNDS_MAX, TooManyRoundsError
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.session import LazySnapshot, Session
@@ -61,14 +65,21 @@ class Execution:
         self.statements: list[tuple[str, int]] = []
         self.records: list[int] = []
         self.roots: dict[str, Root | None] = {}
-        self._planned: list[Planned] = []
+        self._planned: dict[str, list[Planned]] = {}  # by root field
+        self._traces: dict[str, Trace] = {}
         self.cost = 0  # by estimate, of what was planned so far
         self.asked: GraphQLResolveInfo[Any] | None = None
 
     async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
         """Return the completed value of a root field."""
         self.asked = info
-        return Completed(await self._session.run(self._resolve, info))
+        for _ in range(ROUNDS_MAX):
+            try:
+                return Completed(await self._session.run(self._resolve, info))
+            except UncheckedError as unchecked:
+                assert self.context is not None and self.context.checks is not None
+                await self.context.checks.ask(unchecked)
+        raise TooManyRoundsError(ROUNDS_MAX)
 
     @property
     def is_compilable(self) -> bool:
@@ -88,11 +99,17 @@ class Execution:
     @property
     def _cost_at_most(self) -> int:
         """Return what the planned root fields cost if every page is full."""
-        return cost_of(self._planned, rows_of=unknown, scanned_of=unknown)
+        return cost_of(self._everything, rows_of=unknown, scanned_of=unknown)
+
+    @property
+    def _everything(self) -> list[Planned]:
+        return [each for planned in list(self._planned.values()) for each in planned]
 
     def _resolve(self, info: GraphQLResolveInfo[Any], snapshot: LazySnapshot) -> Any:
         assert self.context is not None
         selections = Selections(info, self.context.variables)
+        node = info.field_nodes[0]
+        key = node.alias.value if node.alias else node.name.value
         reader = None
         if self._resident is not None:
             reader = ResidentReader(
@@ -107,18 +124,18 @@ class Execution:
             planner = Planner(self.context, selections, self._seal)
             loader = self.loader_type(snapshot.fetch, self._seal, self.statements, reader)
         else:
-            trace = self._explanation.trace()
+            trace = self._traces[key] = self._explanation.trace(self._traces.get(key))
             planner = TracedPlanner(self.context, selections, self._seal, trace=trace)
             loader = TracedLoader(snapshot.fetch, self._seal, self.statements, reader, trace=trace)
-        loader.unloaded = self.unloaded
-        node = info.field_nodes[0]
-        key = node.alias.value if node.alias else node.name.value
+        loader.unloaded, loader.checks = self.unloaded, self.context.checks
         root = Selected(key, info.parent_type, node)
         root.nodes = list(info.field_nodes)
         self.roots[key] = None
+        self._planned[key] = []  # what was planned before a source was asked is planned anew
+        spend = partial(self._spend, key, snapshot)
         namespace = self._namespace(info)
         if (namespace, root.name) in self.context.graph.entries:
-            value, self.roots[key] = self._load(namespace, root, planner, loader, snapshot)
+            value, self.roots[key] = self._load(namespace, root, planner, loader, spend)
             return value
         if root.name == ENTITIES:
             found = entities(
@@ -128,7 +145,7 @@ class Execution:
                 selections=selections,
                 planner=planner,
                 loader=loader,
-                spend=lambda plan, times: self._spend(Planned(plan, times), snapshot),
+                spend=lambda plan, times: spend(Planned(plan, times)),
             )
             self.records += map(loader.weight, found)
             return found
@@ -138,9 +155,7 @@ class Execution:
         values: dict[str, Any] = {}
         members: list[tuple[bytes, Root]] = []
         for selected in selections.of(namespace_type, root.nodes):
-            values[selected.key], member = self._load(
-                root.name, selected, planner, loader, snapshot
-            )
+            values[selected.key], member = self._load(root.name, selected, planner, loader, spend)
             if member is not None:
                 members.append((orjson.dumps(selected.key) + b":", member))
         if len(members) == len(values):
@@ -164,7 +179,7 @@ class Execution:
         selected: Selected,
         planner: Planner,
         loader: Loader,
-        snapshot: LazySnapshot,
+        spend: Callable[[Planned], None],
     ) -> tuple[Any, Root | None]:
         """Return the value of one entry field, and what answered it from memory."""
         assert self.context is not None
@@ -175,29 +190,30 @@ class Execution:
         match way:
             case "list":
                 listed = planner.connection(found, selected)
-                self._spend(Planned(listed), snapshot)
+                spend(Planned(listed))
                 value = loader.connection(listed)
             case "one":
                 record = planner.record(found, selected)
-                self._spend(Planned(record), snapshot)
+                spend(Planned(record))
                 value = loader.record(record)
             case _:
                 several, keys = planner.records(found, selected)
-                self._spend(Planned(several, len(keys)), snapshot)
+                spend(Planned(several, len(keys)))
                 records = loader.records(several, keys)
                 self.records.append(loader.weight(records))
                 return records, None
         self.records.append(loader.weight(value))
         return value, loader.answered
 
-    def _spend(self, planned: Planned, snapshot: LazySnapshot) -> None:
+    def _spend(self, key: str, snapshot: LazySnapshot, planned: Planned) -> None:
         """Count what a root field costs; raises CostError when it is too much in all."""
-        self._planned.append(planned)
+        self._planned[key].append(planned)
+        every = self._everything
         rows_of = self._sizes.of(snapshot)
         # Rows of pages only lower the estimate: mostly they need not be looked up.
-        self.cost = cost_of(self._planned, rows_of=unknown, scanned_of=rows_of)
+        self.cost = cost_of(every, rows_of=unknown, scanned_of=rows_of)
         if self.cost > self._cost_max or self.is_told_cost:
-            self.cost = cost_of(self._planned, rows_of=rows_of, scanned_of=rows_of)
+            self.cost = cost_of(every, rows_of=rows_of, scanned_of=rows_of)
         if self._explanation is not None:
             self._explanation.cost = (self.cost, self._cost_max)
         if self.cost > self._cost_max:

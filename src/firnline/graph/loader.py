@@ -34,6 +34,7 @@ from firnline.graph.plan import (
     RecordPlan,
     RecordSelection,
 )
+from firnline.graph.request import SourceChecks
 from firnline.graph.rows import Rows
 from firnline.graph.statements import PARENT
 from firnline.graph.totals import AggregateShape
@@ -58,6 +59,7 @@ class Loader:
     seal: CursorSeal
     statements: list[tuple[str, int]]
     resident: ResidentReader | None = None
+    checks: SourceChecks | None = None
     answered: Level | RecordLevel | None = None  # what memory can answer of the root
     unloaded: list[Level | RecordLevel] = field(default_factory=list)  # what it will, once loaded
     _memory: ResidentAnswers | None = None
@@ -237,11 +239,17 @@ class Loader:
         self, select: Callable[[Sequence[str] | None], Select], keys: Sequence[str] | None
     ) -> Rows:
         """Return what DuckDB gives for the parents `keys`, for all records where there are none."""
-        return self._rows(select(None)) if keys is None else self._batched(select, keys)
+        if keys is not None:
+            return self._batched(select, keys)
+        return self._rows(self._settled(select(None)))
+
+    def _settled(self, select: Select) -> Select:
+        """Return a statement over records that their source confirmed."""
+        return select if self.checks is None else self.checks.settled(select, self.fetch)
 
     def _batched(self, select: Callable[[Sequence[str]], Select], keys: Sequence[str]) -> Rows:
         batches = [
-            self._rows(select(keys[start : start + KEYS_PER_STATEMENT_MAX]))
+            self._rows(self._settled(select(keys[start : start + KEYS_PER_STATEMENT_MAX])))
             for start in range(0, len(keys), KEYS_PER_STATEMENT_MAX)
         ]
         if len(batches) == 1:

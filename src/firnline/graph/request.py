@@ -9,8 +9,11 @@ from typing import Any, Protocol
 
 from graphql import GraphQLResolveInfo, GraphQLSchema
 
+from firnline.access.at_source import UncheckedError
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
+from firnline.cache.query import Select
+from firnline.errors import FirnlineError
 from firnline.graph.search import SearchIndex
 from firnline.graph.shape import TenantGraph
 
@@ -30,15 +33,17 @@ class AccessNote:
     effect: str
     reason: str
     source: str
+    code: str = ""  # where a program can do something about it
 
     def as_dict(self) -> dict[str, str]:
         """Return the form listed in `extensions.access`."""
-        return {
+        told = {
             "coordinate": self.coordinate,
             "effect": self.effect,
             "reason": self.reason,
             "source": self.source,
         }
+        return {**told, "code": self.code} if self.code else told
 
 
 class VisiblePart(Protocol):
@@ -61,6 +66,34 @@ class VisiblePart(Protocol):
         ...
 
 
+class SourceChecks(Protocol):
+    """What a request asks sources about single records (`graph.policy.checks.Checks`)."""
+
+    def denial(self, type_name: str) -> AccessNote | None:
+        """Return why nothing of a type may be shown, None where its records are checked."""
+        ...
+
+    def hidden_reason(self, type_name: str, name: str) -> str:
+        """Return why records of another object may not be read through, empty where they may."""
+        ...
+
+    def settled(self, select: Select, fetch: Callable[..., Any]) -> Select:
+        """Return a query over confirmed records; raises UncheckedError."""
+        ...
+
+    async def ask(self, unchecked: UncheckedError) -> None:
+        """Ask about what is unknown; no query needs to ask for it again."""
+        ...
+
+    def told(self) -> list[dict[str, str]]:
+        """Return how the records of each type were checked."""
+        ...
+
+    def troubles(self) -> list[FirnlineError]:
+        """Return what kept the answer from being complete, and may be over the next time."""
+        ...
+
+
 @dataclass(slots=True)
 class GraphContext:
     """One request of one principal against one snapshot of one tenant's cache.
@@ -68,7 +101,7 @@ class GraphContext:
     `decisions` are the principal's rights. `scans` collects every scan that is made for the
     principal, when the request is to be explained. `takes_parts` says that deferred fragments may
     follow the answer. `records` are those that the answer holds. `mask_key` gives the tenant's key
-    of masks that are hashes.
+    of masks that are hashes. Without `checks` nothing is shown of what its source must confirm.
     """
 
     principal: Principal
@@ -85,6 +118,7 @@ class GraphContext:
     takes_parts: bool = False
     records: int = 0
     mask_key: Callable[[], bytes] | None = None
+    checks: SourceChecks | None = None
     is_timeless: bool = True  # until something is read that changes with the clock
 
     @property

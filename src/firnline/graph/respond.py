@@ -47,6 +47,7 @@ from firnline.graph.memory.views import ResidentReader, UnfitError
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.parts import DEFER, Parts
 from firnline.graph.rehearsal import Rehearsal
+from firnline.graph.policy.checks import Verification, errors_of
 from firnline.graph.request import Completed, GraphContext, unexecuted
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
@@ -98,6 +99,7 @@ class Responder:
         mask_key: Callable[[str], bytes] | None = None,
         cost_max: int = COST_MAX,
         askers: Askers | None = None,
+        verification: Verification | None = None,
     ) -> None:
         self._graphs = graphs
         self._resident = resident
@@ -119,6 +121,7 @@ class Responder:
         self._flights: Flights[Answer] = Flights()
         self._loads_behind = loads_behind
         self._mask_key = mask_key
+        self._verification = verification or Verification(None, clock)
         sizes = TableSizes()
         self._execution = partial(Execution, sizes=sizes, cost_max=cost_max)
         self._askers = askers
@@ -352,6 +355,7 @@ class Responder:
             visible=self._visible.of(asked.graph, decisions, principal=asked.principal, now=now),
             scans=None if asked.explanation is None else asked.explanation.begin(),
             mask_key=self._mask_key and partial(self._mask_key, asked.graph.tenant),
+            checks=self._verification.checks(decisions, asked.principal),
         )
 
     def _load(
@@ -435,7 +439,7 @@ def _answer_of(
     """Return what an execution came to."""
     return Answer(
         content=content,
-        errors=tuple(map(formatted, (errors or ())[:_ERRORS_MAX])),
+        errors=(*map(formatted, (errors or ())[:_ERRORS_MAX]), *errors_of(context.checks)),
         extensions=extensions_of(context, context.freshness()),
         statements=tuple(execution.statements),
         executed=context.variables is not None,

@@ -26,6 +26,7 @@ from firnline.cache.query import (
     RowFilter,
     Select,
     Table,
+    Verified,
     all_of,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, coerced
@@ -202,6 +203,9 @@ class Scan:
         ruling = ruling_on(self.object, self.context.decisions)
         if ruling.denied:
             return AccessNote(type_name, "denied", ruling.denied, "policy")
+        unchecked = self._unchecked()
+        if unchecked is not None:
+            return unchecked
         key = self.object.fields[self.object.key]
         try:
             self._fields[key.name] = self._whole(key)
@@ -210,6 +214,28 @@ class Scan:
             reason = f"needs {masked.note.coordinate}: {masked.note.reason}"
             return AccessNote(type_name, "denied", reason, masked.note.source)
         return None
+
+    @property
+    def is_at_source(self) -> bool:
+        """Say whether each record counts only as far as its source confirms it."""
+        return self.object.type_name in self.context.decisions.at_source
+
+    def _unchecked(self) -> AccessNote | None:
+        """Return why the source's word is not to be had, where it is needed."""
+        if not self.is_at_source:
+            return None
+        self.context.is_timeless = False  # the source may say something else the next time
+        name, checks = self.object.type_name, self.context.checks
+        if checks is None:
+            reason = "its records are not checked here"
+            return AccessNote(name, "denied", reason, self.object.connection, "verify_unavailable")
+        return checks.denial(name)
+
+    def _verified(self) -> Expression:
+        """Return the condition that the source confirms the record."""
+        if self.denied is not None or not self.is_at_source:
+            return TRUE
+        return _confirmed(self._base)
 
     def field(self, name: str, verb: FieldVerb = "read") -> Expression:
         """Return a field as an expression of its type; raises MaskedFieldError.
@@ -336,15 +362,27 @@ class Scan:
             joined = _Permitted(context, owner.connection, target, self._aliases.next())
             if not joined.access.readable:
                 raise _HiddenColumn(owner.connection, joined.access.reason)
-            on = Call("eq", (own, joined.column(target.key)))
+            on: Expression = Call("eq", (own, joined.column(target.key)))
+            if self.is_at_source and not is_free:
+                reason = self._unreachable(target.name)
+                if reason:
+                    raise _HiddenColumn(owner.connection, reason)
+                on = all_of([on, _confirmed(joined)])
             known[steps] = (joined, on)
         return known[steps][0]
+
+    def _unreachable(self, name: str) -> str:
+        """Return why records of an object may not be read through, where each must be confirmed."""
+        checks = self.context.checks
+        if checks is None:
+            return "its records are not checked here"
+        return checks.hidden_reason(self.object.type_name, name)
 
     def select(
         self, columns: tuple[tuple[str, Expression], ...], where: list[Expression]
     ) -> Select:
         """Return a query over the permitted rows; more parts are added by `Select.but`."""
-        condition = all_of([self._belongs(), self._ruled(), *where])
+        condition = all_of([self._belongs(), self._ruled(), self._verified(), *where])
         every = (*self._joined.values(), *self._joined_free.values())
         return Select(
             columns=columns,
@@ -414,6 +452,11 @@ class _HiddenColumn(Exception):
         super().__init__(reason)
         self.connection = connection
         self.reason = reason
+
+
+def _confirmed(permitted: _Permitted) -> Verified:
+    source = permitted.source
+    return Verified(permitted.connection, source.name, permitted.column(source.key))
 
 
 def _readable(permitted: _Permitted, name: str) -> Expression:

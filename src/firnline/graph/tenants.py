@@ -19,6 +19,7 @@ from firnline.access.reach import Reach, reach_of
 from firnline.cache.permission_rows import CachedPermissionRows
 from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
+from firnline.graph.policy.at_source import checked_at_source
 from firnline.graph.policy.binding import rulings
 from firnline.graph.policy.permission_age import Ages, Stamps, ages_of
 from firnline.graph.schema import TenantSchema
@@ -185,12 +186,15 @@ class TenantGraphs:
         if graph.age_limits:
             read = {name: [each for each, _ in found.read] for name, found in rights.items()}
             ages = ages_of(graph, sources, read, stamps=snapshot.freshness, now=now)
+        versions = {name: found.read for name, found in rights.items()}
+        at_source, denied = checked_at_source(graph, sources, versions, ages.too_old)
         return Decisions(
             sources=sources,
             catalogs=graph.catalogs,
             columns=graph.columns,
             stored=stored,
-            too_old=ages.too_old,
+            too_old=denied,
+            at_source=at_source,
             valid_until=ages.valid_until,
             rulings=rulings(graph, principal, stored=stored, now=now),
             reach=self.reach(principal),

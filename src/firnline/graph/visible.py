@@ -18,6 +18,7 @@ from graphql import GraphQLSchema
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.graph.federation import federated_sdl
+from firnline.graph.policy.checks import Unasked
 from firnline.graph.policy.reduction import reduced
 from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
@@ -46,6 +47,7 @@ def visible_graph(
         now=now,
         resolve=unexecuted,
         freshness=dict,
+        checks=Unasked(decisions.at_source),
     )
     readable = {
         name: fields

@@ -6,7 +6,7 @@ Takes both people's decisions over one snapshot; the CLI shows the differences t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -67,7 +67,7 @@ def rights_of(
     context = GraphContext(
         principal=principal,
         graph=graph,
-        decisions=decisions,
+        decisions=replace(decisions, at_source={}),  # records are counted in the mirror
         now=now,
         resolve=unexecuted,
         freshness=dict,

@@ -88,8 +88,10 @@ class Explanation:
         self._traces.clear()
         return []
 
-    def trace(self) -> Trace:
-        """Return what follows one root field."""
+    def trace(self, instead_of: Trace | None = None) -> Trace:
+        """Return what follows one root field; what was begun before a source was asked is gone."""
+        if instead_of is not None:
+            self._traces.remove(instead_of)
         trace = Trace(self._clock, is_full=self.detail is Detail.OPERATOR)
         self._traces.append(trace)
         return trace

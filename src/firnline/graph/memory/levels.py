@@ -149,6 +149,8 @@ def level_of(plan: ListPlan) -> Level | None:
     if any(part.kind not in _KINDS for part in plan.parts):
         return None
     statements = [each for each in (plan.page, plan.totals) if each is not None]
+    if any(each.scan.is_at_source for each in statements):
+        return None  # what the source says is asked anew each time
     origins = plan.page.columns.origins if plan.page is not None else {}
     parts = tuple(_part(part, origins) for part in plan.parts)
     if not statements or any(each.scan.denied is not None for each in statements):
@@ -176,6 +178,8 @@ def level_of(plan: ListPlan) -> Level | None:
 def record_level_of(plan: RecordPlan) -> RecordLevel | None:
     """Return the level of a planned record, None when DuckDB has to answer it."""
     statement = plan.statement
+    if statement.scan.is_at_source:
+        return None
     record = _record(plan.selection, statement.columns.origins)
     if statement.scan.denied is not None:
         return RecordLevel(None, record, None)

@@ -108,7 +108,8 @@ class View:
         self._signatures: dict[str, Any] = {}
         self._ruling = ruling_on(found, self._context.decisions)
         is_lasting = is_timeless(found.where) and self._ruling.is_timeless
-        if not is_lasting or self._ruling.denied:
+        is_at_source = found.type_name in self._context.decisions.at_source
+        if not is_lasting or self._ruling.denied or is_at_source:
             raise UnfitError
         # Other objects that decide which records are members: the answer depends on them, too.
         paths = (path_steps(found.source, path) for path in found.where)
