@@ -317,3 +317,28 @@ def test_state_that_cannot_be_read_does_not_end_the_following(served: World) -> 
     with pytest.raises(asyncio.CancelledError):
         served.runner.run(follow.follow(frozenset(), tenants=["acme"], every_s=5))
     assert len(calls) == 4
+
+
+def test_token_that_reaches_less_is_compiled_for_apart(served: World, work: Work) -> None:
+    """One person, once in full and once with a token of fewer scopes: neither gets the other's."""
+    operation = served.publish("query Both { accounts { totalCount } deals { totalCount } }")
+    narrow = Principal("acme", ALL, scopes=frozenset({"read:Deal"}))
+    full = Principal("acme", ALL)
+
+    def answer(principal: Principal) -> bytes:
+        return served.runner.run(
+            served.responder.answer(principal, Question(None, operation))
+        ).body()
+
+    before = {each: answer(each) for each in (narrow, full)}
+    served.renew()
+    answer(narrow)
+    assert [row.scopes for row in askers(served, operation)] == [("read:Deal",)]
+    restart(served)
+    warm(served)
+    work.planned.clear()
+
+    assert answer(narrow) == before[narrow]
+    assert work.planned == []
+    assert answer(full) == before[full] != before[narrow]
+    assert work.planned

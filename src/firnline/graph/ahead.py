@@ -7,6 +7,7 @@ that person; nothing is answered, and nobody is given what was compiled for othe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -61,7 +62,7 @@ class Ahead:
         Returns whether there is something compiled: not where DuckDB has to answer, where the
         person may not ask it any more, or where memory has no room for more.
         """
-        if self._resident is None or not self._resident.has_room:
+        if self._resident is None or not await asyncio.to_thread(self._resident.has_room):
             return False
         try:
             question = await self._question(operation, asker)

@@ -115,9 +115,8 @@ class ResidentTables:
                 del self._tables[other]
             return table
 
-    @property
     def has_room(self) -> bool:
-        """Say whether more can be loaded without giving up what is there."""
+        """Say whether more can be loaded without giving up what is there; looks at every table."""
         with self._lock:
             held = sum(table.nbytes for table in self._tables.values())
         return held < self._budget_bytes * _FULL
