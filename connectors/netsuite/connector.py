@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from firnline.access.grounds import Coordinate, Ground, Naming
 from firnline.access.model import PermissionRows, Person, SourceAccess
 from firnline.catalog.model import Catalog
 from firnline.connectors.protocol import (
@@ -20,7 +21,7 @@ from firnline.connectors.protocol import (
     VerifyQuery,
 )
 
-from . import discovery, permissions, reading, refusals
+from . import discovery, explaining, permissions, reading, refusals
 
 
 class NetSuite(Connector):
@@ -87,3 +88,17 @@ class NetSuite(Connector):
     def people(self, rows: PermissionRows) -> Sequence[Person]:
         """Return the active employees who may log in."""
         return permissions.staff(rows)
+
+    def inactive(self, rows: PermissionRows) -> Sequence[Person]:
+        """Return the employees who may not log in."""
+        return permissions.former_staff(rows)
+
+    def grounds(
+        self, rows: PermissionRows, catalog: Catalog, user_key: str, asked: Coordinate
+    ) -> Sequence[Ground]:
+        """Return which roles give or take the right."""
+        return list(explaining.grounds(rows, catalog, user_key, asked))
+
+    def named(self, rows: PermissionRows, catalog: Catalog, user_key: str, value: Naming) -> str:
+        """Return which subsidiary, segment or employee a key stands for."""
+        return explaining.named(rows, user_key, value)

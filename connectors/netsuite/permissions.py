@@ -6,7 +6,7 @@ Takes cached permission rows; access receives a `SourceAccess`. Denies whatever 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from firnline.access.model import (
@@ -46,6 +46,11 @@ class Held:
         """Say whether the role has at least View."""
         return self.is_administrator or self.levels.get(permission, "") in _GRANTING
 
+    def hides(self, object_name: str, field_name: str) -> bool:
+        """Say whether a permission of level none takes a field from the role."""
+        level = self.levels.get(f"{object_name}.{field_name}".upper(), "1")
+        return not self.is_administrator and level not in _GRANTING
+
 
 def staff(rows: PermissionRows) -> list[Person]:
     """Return the active employees who may log in and hold a role."""
@@ -59,6 +64,23 @@ def staff(rows: PermissionRows) -> list[Person]:
         )
         for row in rows.rows("employee", isinactive="false")
         if row.get("email") and str(row["id"]) in with_role and row.get("giveaccess") is not False
+    ]
+
+
+def former_staff(rows: PermissionRows) -> list[Person]:
+    """Return the employees with a role who may not log in."""
+    with_role = {str(row.get("entity")) for row in rows.rows("employeerolesforsearch")}
+    return [
+        Person(
+            str(row["email"]),
+            f"{row.get('firstname') or ''} {row.get('lastname') or ''}".strip(),
+            "inactive" if row.get("isinactive") else "no login access",
+            str(row["id"]),
+        )
+        for row in rows.rows("employee")
+        if row.get("email")
+        and str(row["id"]) in with_role
+        and (row.get("isinactive") or row.get("giveaccess") is False)
     ]
 
 
@@ -77,7 +99,7 @@ def source_access(rows: PermissionRows, catalog: Catalog, person: Person) -> Sou
     ]
     if not active:
         return SourceAccess(None, "the NetSuite employee is inactive or has no login access")
-    held = [role for employee in active for role in _roles(rows, catalog, employee)]
+    held = [role for employee in active for role in roles_of(rows, catalog, employee)]
     if not held:
         return SourceAccess(None, "the NetSuite employee has no active role")
     objects = {
@@ -86,7 +108,8 @@ def source_access(rows: PermissionRows, catalog: Catalog, person: Person) -> Sou
     return SourceAccess(str(active[0]["id"]), objects=objects)
 
 
-def _roles(rows: PermissionRows, catalog: Catalog, employee: Mapping[str, Any]) -> Iterable[Held]:
+def roles_of(rows: PermissionRows, catalog: Catalog, employee: Mapping[str, Any]) -> Iterable[Held]:
+    """Yield the active roles that an employee holds."""
     for link in rows.rows("employeerolesforsearch", entity=str(employee["id"])):
         key = str(link["role"])
         for role in rows.rows("role", id=key):
@@ -134,11 +157,16 @@ def _subsidiaries(
     return frozenset()
 
 
+def permissions_for(described: ObjectInfo) -> tuple[str, ...]:
+    """Return the permissions any of which opens an object."""
+    known = KNOWN.get(described.name)
+    return (known.permission,) if known else (described.name.upper(), _EVERY_CUSTOM_RECORD)
+
+
 def _object_access(described: ObjectInfo, held: Sequence[Held]) -> ObjectAccess:
     """Add up what several roles show of one object, without mixing one's rows with another's
     fields."""
-    known = KNOWN.get(described.name)
-    permissions = (known.permission,) if known else (described.name.upper(), _EVERY_CUSTOM_RECORD)
+    permissions = permissions_for(described)
     granting = [role for role in held if any(role.grants(one) for one in permissions)]
     if not granting:
         names = ", ".join(repr(role.name) for role in held)
@@ -155,7 +183,7 @@ def _object_access(described: ObjectInfo, held: Sequence[Held]) -> ObjectAccess:
         return ObjectAccess(
             readable=True,
             reason=f"NetSuite role {unrestricted[0].name!r}",
-            rows=Everything(),
+            rows=Everything(why=f"role {unrestricted[0].name!r} restricts no record of this kind"),
             hidden={name: hidden[0][name] for name in everywhere},
         )
     merged: dict[str, str] = {}
@@ -165,21 +193,25 @@ def _object_access(described: ObjectInfo, held: Sequence[Held]) -> ObjectAccess:
     return ObjectAccess(
         readable=True,
         reason=f"NetSuite role {granting[0].name!r}, as far as its restrictions allow",
-        rows=distinct[0] if len(distinct) == 1 else AnyOf(distinct),
+        rows=distinct[0]
+        if len(distinct) == 1
+        else AnyOf(distinct, why="any of the person's roles"),
         hidden=merged,
     )
 
 
 def _rule(described: ObjectInfo, role: Held) -> RowRule:
     """Return the rows that satisfy every restriction of a role."""
-    rules = [_by_subsidiary(described, role)]
-    rules += [each.rule(described) for each in role.restrictions]
+    by = f"restriction of role {role.name!r}"
+    rules = [replace(_by_subsidiary(described, role), why=f"subsidiary {by}")]
+    rules += [replace(each.rule(described), why=f"{each.field} {by}") for each in role.restrictions]
     narrowing = tuple(dict.fromkeys(rule for rule in rules if rule != Everything()))
-    if Nothing() in narrowing:
-        return Nothing()
+    for rule in narrowing:
+        if rule == Nothing():
+            return rule
     if len(narrowing) < 2:
         return narrowing[0] if narrowing else Everything()
-    return AllOf(narrowing)
+    return AllOf(narrowing, why=f"every {by}")
 
 
 def _by_subsidiary(described: ObjectInfo, role: Held) -> RowRule:
@@ -199,10 +231,8 @@ def _by_subsidiary(described: ObjectInfo, role: Held) -> RowRule:
 
 def _hidden(described: ObjectInfo, role: Held) -> dict[str, str]:
     """Return the fields that a permission of level none takes from the role."""
-    if role.is_administrator:
-        return {}
     return {
         field.name: f"NetSuite role {role.name!r} may not see {field.label or field.name}"
         for field in described.fields
-        if role.levels.get(f"{described.name}.{field.name}".upper(), "1") not in _GRANTING
+        if role.hides(described.name, field.name)
     }

@@ -60,11 +60,13 @@ class Restriction:
         field = _BY_EMPLOYEE[described.name] if by_employee else self.field
         if self.allowed is None or field not in described.by_name:
             return Nothing()
-        rules: list[RowRule] = [FieldIn(field, self.allowed)] if self.allowed else []
+        rules: list[RowRule] = []
+        if self.allowed:
+            rules.append(FieldIn(field, self.allowed, why=f"the employee's own {field} or below"))
         if self.unassigned:
-            rules.append(FieldIsNull(field))
+            rules.append(FieldIsNull(field, why=f"records without {field} are open, too"))
         if by_employee and described.name == "employee":
-            rules.append(FieldIn("id", frozenset({self.own})))
+            rules.append(FieldIn("id", frozenset({self.own}), why="the employee's own record"))
         return AnyOf(tuple(rules)) if rules else Nothing()
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
+from firnline.access.grounds import Coordinate, Ground, Naming
 from firnline.access.model import PermissionRows, Person, SourceAccess
 from firnline.catalog.model import Catalog
 from firnline.connectors.protocol import (
@@ -28,6 +29,7 @@ from firnline.connectors.protocol import (
 )
 from firnline.errors import FirnlineError
 
+from . import explaining
 from .discovery import API, discovery
 from .refusals import verdict
 from .sharing import mirrored_access
@@ -157,6 +159,25 @@ class Salesforce(Connector):
             for user in rows.rows("User", IsActive="true")
             if user.get("Email")
         ]
+
+    def inactive(self, rows: PermissionRows) -> Sequence[Person]:
+        """Return the users who were deactivated."""
+        return [
+            Person(user["Email"], user.get("Name") or "", "deactivated", user["Id"])
+            for user in rows.rows("User", IsActive="false")
+            if user.get("Email")
+        ]
+
+    def grounds(
+        self, rows: PermissionRows, catalog: Catalog, user_key: str, asked: Coordinate
+    ) -> Sequence[Ground]:
+        """Return which profile, permission sets and groups give or take the right."""
+        secured = catalog.by_name[asked.object].extra.get("secured", "")
+        return list(explaining.grounds(rows, user_key, asked, secured))
+
+    def named(self, rows: PermissionRows, catalog: Catalog, user_key: str, value: Naming) -> str:
+        """Return which user, queue, group or role a key stands for."""
+        return explaining.named(rows, user_key, value)
 
 
 def _is_type(query: ReadQuery, name: str, scalar: str) -> bool:

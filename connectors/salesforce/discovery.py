@@ -51,6 +51,7 @@ _SETUP: Mapping[str, tuple[str, ...]] = {
         "Label",
         "IsOwnedByProfile",
         "ProfileId",
+        "PermissionSetGroupId",
         "PermissionsViewAllData",
         "PermissionsModifyAllData",
         "PermissionsViewAllUsers",
@@ -69,6 +70,10 @@ _SETUP: Mapping[str, tuple[str, ...]] = {
         "PermissionsViewAllFields",
     ),
     "FieldPermissions": ("Id", "ParentId", "SobjectType", "Field", "PermissionsRead"),
+    # Read to explain alone: which sets a group holds, and which of them mute.
+    "PermissionSetGroup": ("Id", "DeveloperName", "MasterLabel"),
+    "PermissionSetGroupComponent": ("Id", "PermissionSetGroupId", "PermissionSetId"),
+    "MutingPermissionSet": ("Id", "DeveloperName", "MasterLabel"),
     "UserRole": (
         "Id",
         "Name",

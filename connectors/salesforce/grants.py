@@ -59,14 +59,23 @@ class Grants:
         """Return the fields that field-level security keeps back, with the reason."""
         if found.name in self.all_fields:
             return {}
-        secured = dict(
-            pair.split("=", 1) for pair in found.extra.get("secured", "").split(",") if pair
-        )
         return {
             name: f"{self.source} has no field-level read access to {found.name}.{governing}"
-            for name, governing in secured.items()
+            for name, governing in _secured(found.extra.get("secured", "")).items()
             if f"{found.name}.{governing}" not in self.fields
         }
+
+
+def governing_field(secured: str, name: str) -> str | None:
+    """Return the field whose permission opens another, None where no permission is needed.
+
+    `secured` is what discovery notes of an object's fields.
+    """
+    return _secured(secured).get(name)
+
+
+def _secured(text: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split(",") if pair)
 
 
 def grants_of(rows: PermissionRows, user: Row) -> Grants:

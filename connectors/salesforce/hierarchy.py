@@ -47,7 +47,7 @@ def reach_of(rows: PermissionRows, user: Row) -> Reach:
     users = rows.rows("User")
     roles = {str(role["Id"]): role for role in rows.rows("UserRole")}
     own_role = str(user["UserRoleId"]) if user.get("UserRoleId") else None
-    below = _descendants(roles, own_role)
+    below = roles_below(roles, own_role)
     user_key = str(user["Id"])
     people = {user_key, *(str(each["Id"]) for each in users if each.get("UserRoleId") in below)}
     memberships = _Memberships(rows, roles)
@@ -68,8 +68,8 @@ def reach_of(rows: PermissionRows, user: Row) -> Reach:
     )
 
 
-def _descendants(roles: Mapping[str, Row], top: str | None) -> frozenset[str]:
-    """Return the roles below `top`, without it."""
+def roles_below(roles: Mapping[str, Row], top: str | None) -> frozenset[str]:
+    """Return the keys of the roles below `top`, without it."""
     if top is None:
         return frozenset()
     children: defaultdict[str, list[str]] = defaultdict(list)

@@ -31,6 +31,8 @@ from .hierarchy import Reach, reach_of
 
 _LEVELS = frozenset({"Read", "Edit", "All"})
 _PUBLIC = ("Read", "ReadWrite", "ReadWriteTransfer", "FullAccess")
+_OWNER = "owner: the person, someone below them in the role hierarchy, or a queue that they reach"
+_FLAT = "owner: the person, or a queue that they are in"
 # Access to an account and to these of its records implies one another, within limits.
 _ACCOUNT_CHILDREN = ("Opportunity", "Case", "Contact")
 
@@ -87,34 +89,37 @@ class _Mirror:
         """Return the records of a readable object; `seen` are the objects on the way here."""
         name = found.name
         if name in seen:
-            return Nothing()
+            return Nothing(why=f"{name} takes its visibility from itself")
         if self._grants.sees_every_record(name):
-            return Everything()
+            return Everything(why=f"View All: {self._grants.source} opens every {name}")
         if name in ACTIVITIES:
             return self._activity(found, (*seen, name))
         model = self._models.get(name, "")
+        default = f"organisation-wide default of {name}: {model or 'unknown'}"
         if model in _PUBLIC:
-            return Everything()
+            return Everything(why=default)
         if name == "User":
-            return FieldIn("Id", self._reach.people) if model == "Private" else Nothing()
+            if model != "Private":
+                return Nothing(why=default)
+            return FieldIn("Id", self._reach.people, why="the user, or below them in the hierarchy")
         if model == "ControlledByParent":
             return self._by_parent(found, (*seen, name))
         if model == "Private" and "OwnerId" in found.by_name:
-            return self._private(found)
-        return Nothing()
+            return self._private(found, default)
+        return Nothing(why=default)
 
     def _target(self, name: str, seen: tuple[str, ...]) -> RowRule:
         """Return the records of `name` that the user may read, object permission included."""
         found = self._catalog.by_name.get(name)
         if found is None or not self._grants.may_read(name):
-            return Nothing()
+            return Nothing(why=self._grants.refusal(name))
         return self._rows(found, seen)
 
     def _granted(self, found: ObjectInfo) -> list[RowRule]:
         """Return ownership (by people and queues), the hierarchy above, and the share table."""
         rolls_up = found.extra.get("hierarchies") != "off"
         grantees = self._reach.grantees if rolls_up else self._reach.own
-        rules: list[RowRule] = [FieldIn("OwnerId", grantees)]
+        rules: list[RowRule] = [FieldIn("OwnerId", grantees, why=_OWNER if rolls_up else _FLAT)]
         shares = share_object(found.name)
         if shares in self._catalog.by_name:
             own = not found.name.endswith("__c")
@@ -127,17 +132,23 @@ class _Mirror:
                     "UserOrGroupId",
                     grantees,
                     where=((level, _LEVELS),),
+                    told=self._told(shares, level),
+                    why="share row: by rule, by hand or by team",
                 )
             )
         return rules
 
-    def _private(self, found: ObjectInfo) -> RowRule:
+    def _told(self, shares: str, level: str) -> tuple[str, ...]:
+        known = self._catalog.by_name[shares].by_name
+        return tuple(name for name in ("RowCause", level) if name in known)
+
+    def _private(self, found: ObjectInfo, default: str) -> RowRule:
         rules = self._granted(found)
         if found.name == "Account":
             rules += self._implied_by_children()
         if found.name in _ACCOUNT_CHILDREN and "AccountId" in found.by_name:
             rules += self._implied_by_account(found.name)
-        return AnyOf(tuple(rules))
+        return AnyOf(tuple(rules), why=default)
 
     def _implied_by_children(self) -> list[RowRule]:
         """A record on an account, granted by owner or share, opens the account for reading.
@@ -146,7 +157,12 @@ class _Mirror:
         """
         children = (self._catalog.by_name.get(name) for name in _ACCOUNT_CHILDREN)
         return [
-            ViaChild(child.name, "AccountId", AnyOf(tuple(self._granted(child))))
+            ViaChild(
+                child.name,
+                "AccountId",
+                AnyOf(tuple(self._granted(child))),
+                why=f"a {child.name} of the account is the person's, or shared with them",
+            )
             for child in children
             if child is not None
             and self._models.get(child.name) == "Private"
@@ -158,7 +174,9 @@ class _Mirror:
         rules: list[RowRule] = []
         owners = self._reach.owners_whose_role_opens(child)
         if owners:
-            rules.append(Via("AccountId", "Account", FieldIn("OwnerId", owners)))
+            why = f"account owner: their role opens the {child} records of their accounts"
+            owned = FieldIn("OwnerId", owners, why=_OWNER)
+            rules.append(Via("AccountId", "Account", owned, why=why))
         shares = self._catalog.by_name.get("AccountShare")
         level = f"{child}AccessLevel"
         if shares is not None and level in shares.by_name:
@@ -170,6 +188,8 @@ class _Mirror:
                     self._reach.grantees,
                     where=((level, _LEVELS),),
                     match="AccountId",
+                    told=self._told("AccountShare", level),
+                    why=f"share row of the account, which opens its {child} records, too",
                 )
             )
         return rules
@@ -181,26 +201,29 @@ class _Mirror:
         for name in parents:
             field = found.by_name.get(name)
             if field is None or field.reference is None:
-                return Nothing()
+                return Nothing(why=f"{found.name} takes its visibility from {name}, unknown here")
             (target,) = field.reference.targets
-            rules.append(Via(name, target, self._target(target, seen)))
+            why = f"parent record: {found.name} is controlled by its {name}"
+            rules.append(Via(name, target, self._target(target, seen), why=why))
         if not rules:
-            return Nothing()
-        followed = rules[0] if len(rules) == 1 else AllOf(tuple(rules))
+            return Nothing(why=f"{found.name} takes its visibility from an unknown parent")
+        followed = rules[0] if len(rules) == 1 else AllOf(tuple(rules), why="every parent record")
         if found.name != "Contact":
             return followed
         alone = AllOf(
-            (FieldIsNull("AccountId"), FieldIn("OwnerId", frozenset({self._reach.user_key})))
+            (FieldIsNull("AccountId"), FieldIn("OwnerId", frozenset({self._reach.user_key}))),
+            why="a contact without an account is its owner's alone",
         )
         return AnyOf((followed, alone))
 
     def _activity(self, found: ObjectInfo, seen: tuple[str, ...]) -> RowRule:
         """Owner and hierarchy, or read access to the record that the activity is about."""
-        rules: list[RowRule] = [FieldIn("OwnerId", self._reach.grantees)]
+        rules: list[RowRule] = [FieldIn("OwnerId", self._reach.grantees, why=_OWNER)]
         for name in ("WhatId", "WhoId"):
             field = found.by_name.get(name)
             for target in field.reference.targets if field and field.reference else ():
                 rule = self._target(target, seen)
                 if not isinstance(rule, Nothing):
-                    rules.append(Via(name, target, rule))
+                    why = f"parent record: the {target} that the activity is about"
+                    rules.append(Via(name, target, rule, why=why))
         return AnyOf(tuple(rules))

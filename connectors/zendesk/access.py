@@ -35,7 +35,12 @@ RESTRICTIONS: Mapping[str, str] = {
     "organization": "within-organization",
     "assigned": "assigned-only",
 }
-EVERYTHING = ObjectAccess(readable=True, rows=Everything())
+EVERYTHING = ObjectAccess(
+    readable=True, rows=Everything(why="role: Zendesk restricts no record of this kind to agents")
+)
+ADMINISTERED = ObjectAccess(
+    readable=True, rows=Everything(why="role: administrators see everything")
+)
 
 
 def mirror(rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
@@ -45,12 +50,12 @@ def mirror(rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAcce
         return SourceAccess(None, "no active Zendesk user has this e-mail address")
     key = str(user["id"])
     if user.get("role") == "admin":
-        return SourceAccess(key, objects=_exposed(catalog, EVERYTHING))
+        return SourceAccess(key, objects=_exposed(catalog, ADMINISTERED))
     if user.get("role") != "agent":
         return SourceAccess(key, "end users may not use the agents' API of Zendesk")
     if user.get("chat_only") or user.get("role_type") in (CHAT_ONLY, CONTRIBUTOR):
         return SourceAccess(key, "the agent's role has no access to Zendesk Support")
-    agent = Agent(rows, user)
+    agent = agent_of(rows, catalog, user)
     return SourceAccess(
         key,
         objects={found.name: agent.access(found) for found in catalog.objects if found.exposed},
@@ -87,6 +92,20 @@ def staff(rows: PermissionRows) -> list[Person]:
     ]
 
 
+def former_staff(rows: PermissionRows) -> list[Person]:
+    """Return the agents and admins who were suspended or deleted."""
+    return [
+        Person(user["email"], user.get("name") or "", _ended(user), str(user["id"]))
+        for role in ("admin", "agent")
+        for user in rows.rows("users", role=role)
+        if user.get("email") and not _is_active(user)
+    ]
+
+
+def _ended(user: Row) -> str:
+    return "suspended" if user.get("suspended") else "deleted"
+
+
 def _is_active(user: Row) -> bool:
     return user.get("active") is not False and not user.get("suspended")
 
@@ -102,6 +121,18 @@ class Agent:
         found = rows.rows("custom_roles", id=self._role_key) if self._role_key else ()
         self._role: Row | None = found[0] if found else None
         self._configuration = _json(self._role.get("configuration")) if self._role else {}
+
+    @property
+    def called(self) -> tuple[str, str]:
+        """Return of what kind the agent's role is, and its name."""
+        if self._role_key:
+            return "custom role", self._role_name() or self._role_key
+        return "role", "agent"
+
+    @property
+    def ticket_access(self) -> str:
+        """Return which tickets the role opens, in Zendesk's words; without a custom role all."""
+        return str(self._configuration.get("ticket_access") or "") if self._role else "all"
 
     def access(self, described: ObjectInfo) -> ObjectAccess:
         """Return the agent's access to one object."""
@@ -135,32 +166,35 @@ class Agent:
 
     def _tickets(self) -> ObjectAccess:
         """Return the tickets that both role and own restriction allow."""
-        stated = RESTRICTIONS.get(str(self._user.get("ticket_restriction") or ""), "unknown")
-        rules = [self._ticket_rule(stated)]
+        rules = [self._ticket_rule(restriction_of(self._user), "the agent's own setting")]
         if self._role is not None:
-            rules.append(self._ticket_rule(str(self._configuration.get("ticket_access") or "")))
+            by = f"custom role {self._role_name()!r}"
+            rules.append(self._ticket_rule(self.ticket_access, by))
         known = [rule for rule in rules if rule is not None]
         if len(known) < len(rules):
             return ObjectAccess(reason="the agent's ticket access is of a kind not understood")
         narrowing = tuple(dict.fromkeys(rule for rule in known if rule != Everything()))
         if not narrowing:
-            return EVERYTHING
-        rule = narrowing[0] if len(narrowing) == 1 else AllOf(narrowing)
+            return ObjectAccess(readable=True, rows=known[-1])
+        rule = narrowing[0] if len(narrowing) == 1 else AllOf(narrowing, why="both restrictions")
         return ObjectAccess(readable=True, rows=rule)
 
-    def _ticket_rule(self, access: str) -> RowRule | None:
+    def _ticket_rule(self, access: str, by: str) -> RowRule | None:
+        """Return the tickets that an access opens, None for one that is not understood."""
         if access == "all":
-            return Everything()
+            return Everything(why=f"all tickets, by {by}")
         if access == "assigned-only":
-            return FieldIn("assignee_id", frozenset({self._key}))
+            why = f"assigned to the agent: restricted so by {by}"
+            return FieldIn("assignee_id", frozenset({self._key}), why=why)
+        groups = f"group restriction by {by}: groups that the agent is in"
         if access == "within-groups":
-            return _one_of("group_id", self._groups())
+            return _one_of("group_id", self._groups(), groups)
         if access == "within-groups-and-public-groups":
-            return AnyOf(
-                (_one_of("group_id", self._groups()), _one_of("group_id", self._public_groups()))
-            )
+            public = _one_of("group_id", self._public_groups(), f"public groups, by {by}")
+            return AnyOf((_one_of("group_id", self._groups(), groups), public), why=groups)
         if access == "within-organization":
-            return _one_of("organization_id", self._organizations())
+            why = f"organization restriction by {by}: organizations that the agent is in"
+            return _one_of("organization_id", self._organizations(), why)
         return None
 
     def _groups(self) -> set[str]:
@@ -177,8 +211,18 @@ class Agent:
         return found | ({str(own)} if own else set())
 
 
-def _one_of(field: str, values: Sequence[str] | set[str]) -> RowRule:
-    return FieldIn(field, frozenset(values)) if values else Nothing()
+def agent_of(rows: PermissionRows, catalog: Catalog, user: Row) -> Agent:
+    """Return an agent's rights in an account of that catalog."""
+    return Agent(rows, user)
+
+
+def restriction_of(user: Row) -> str:
+    """Return an agent's own restriction in the words of custom roles."""
+    return RESTRICTIONS.get(str(user.get("ticket_restriction") or ""), "unknown")
+
+
+def _one_of(field: str, values: Sequence[str] | set[str], why: str) -> RowRule:
+    return FieldIn(field, frozenset(values), why=why) if values else Nothing(why=f"{why}; none")
 
 
 def _json(value: Any) -> Mapping[str, Any]:

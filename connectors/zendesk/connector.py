@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from firnline.access.grounds import Coordinate, Ground, Naming
 from firnline.access.model import PermissionRows, Person, SourceAccess
 from firnline.catalog.model import Catalog, ObjectInfo
 from firnline.connectors.protocol import (
@@ -30,7 +31,7 @@ from firnline.connectors.protocol import (
     expect,
 )
 
-from . import access, discovery, refusals
+from . import access, discovery, explaining, refusals
 
 EXPORT_MAX = 1000
 LIST_MAX = 100
@@ -182,6 +183,20 @@ class Zendesk(Connector):
     def token_request_extras(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Name the scope: Zendesk's token endpoint asks for it beside the code."""
         return {"scope": "read"}
+
+    def inactive(self, rows: PermissionRows) -> Sequence[Person]:
+        """Return the agents and admins who were suspended or deleted."""
+        return access.former_staff(rows)
+
+    def grounds(
+        self, rows: PermissionRows, catalog: Catalog, user_key: str, asked: Coordinate
+    ) -> Sequence[Ground]:
+        """Return which role gives or takes the right."""
+        return list(explaining.grounds(rows, catalog, user_key, asked.object))
+
+    def named(self, rows: PermissionRows, catalog: Catalog, user_key: str, value: Naming) -> str:
+        """Return which group, organization or person a key stands for."""
+        return explaining.named(rows, user_key, value)
 
 
 def _list_request(path: str, token: str | None, page_size: int) -> Request:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.graph.world import PEOPLE, World
+from tests.graph.world import NOW, PEOPLE, World
 
 from firnline.access.model import AllOf, FieldIn, Listed, Nothing
 from firnline.access.principal import Principal
-from firnline.graph.explain.access import AccessExplainer, NothingToExplainError, in_words
+from firnline.graph.explain.access import AccessExplainer, NothingToExplainError
+from firnline.graph.explain.rule_words import in_words
+from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.session import LazySnapshot, Session
 
 
@@ -20,7 +22,15 @@ def explained(world: World, email: str, type_name: str, **more: str) -> dict[str
 
             def work(snapshot: LazySnapshot) -> dict[str, Any]:
                 decisions = world.graphs.decisions(graph, Principal("acme", email), snapshot)
-                return AccessExplainer(graph, decisions, snapshot).explain(type_name, **more)
+                context = GraphContext(
+                    principal=Principal("acme", email),
+                    graph=graph,
+                    decisions=decisions,
+                    now=NOW,
+                    resolve=unexecuted,
+                    freshness=dict,
+                )
+                return AccessExplainer(context, snapshot).explain(type_name, **more)
 
             return await session.run(work)
 
@@ -34,8 +44,9 @@ def test_record_is_said_to_be_visible_where_it_is_answered(world: World, email: 
         answer = world.data(f'{{ crm {{ accounts_by_key(id: "{key}") {{ id }} }} }}', email)
         is_seen = answer["crm"]["accounts_by_key"] is not None
         facts = explained(world, email, "Crm_accounts", record=key)
-        record = facts.get("record", {"visibleAtSource": False, "rules": []})
+        record = facts.get("record", {"visibleAtSource": False, "visible": False, "rules": []})
         assert record["visibleAtSource"] is is_seen, facts
+        assert record["visible"] is is_seen, facts
         if len(record["rules"]) > 1:
             assert record["visibleAtSource"] is any(each["holds"] for each in record["rules"])
 

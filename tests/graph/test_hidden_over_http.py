@@ -119,6 +119,7 @@ PLACES: Mapping[str, str] = {
     "search": OF_DEALS % '(search: "<secret>")',
     "values": '{ _values(coordinate: "Deal.<secret>") { value } }',
     "values at the source": '{ _values(coordinate: "Crm_deals.<secret>") { value } }',
+    "access": '{ _access(object: "Deal", field: "<secret>") { fields field { name } } }',
     "definition": '{ _definitions(coordinates: ["Deal.<secret>"]) }',
     "definition of a type": '{ _definitions(coordinates: ["Crm_notes_<Place>"]) }',
     "field search": '{ _search(text: "<secret>") { coordinate path example } }',

@@ -26,7 +26,7 @@ SURFACE = {
     "aggregates": " ".join(["count", "percentile", *AGGREGATES]),
     "groups": "groupBy by having key closesOn",
     "narrowing": "distinctOn search",
-    "agents": "_search _definitions _values _gateway __type __schema",
+    "agents": "_search _definitions _values _access _gateway __type __schema",
     "federation": "_entities _service",
     "directives": "include skip defer",
 }

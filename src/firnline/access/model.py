@@ -13,14 +13,27 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
+def _aside(default: Any = "") -> Any:
+    # What explains a rule tells no two rules apart: people with equal rights share what is made
+    # of them, whoever gave them.
+    return field(default=default, compare=False, repr=False, kw_only=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Everything:
-    """Every record of the object."""
+    """Every record of the object. `why` says, of each kind of rule, what at the source decides so.
+
+    It may name roles, groups and settings there: it is for operators and never shown to others.
+    """
+
+    why: str = _aside()
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
     """No record."""
+
+    why: str = _aside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class FieldIn:
 
     field: str
     values: frozenset[str]
+    why: str = _aside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,7 @@ class FieldIsNull:
     """Records whose `field` is null."""
 
     field: str
+    why: str = _aside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class Listed:
     For share tables: Listed("AccountShare", "AccountId", "UserOrGroupId", {user, groups...}).
     `where` narrows the listing rows further (field -> allowed values).
     `match` names the record's field that is compared with `key_field`; empty: the record's key.
+    `told` are fields of a listing row that say how it came about (a share's cause).
     """
 
     object: str
@@ -53,6 +69,8 @@ class Listed:
     values: frozenset[str]
     where: tuple[tuple[str, frozenset[str]], ...] = ()
     match: str = ""
+    told: tuple[str, ...] = _aside(())
+    why: str = _aside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,7 @@ class Via:
     field: str
     object: str
     rule: RowRule
+    why: str = _aside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,7 @@ class ViaChild:
     object: str
     field: str
     rule: RowRule
+    why: str = _aside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +98,7 @@ class AnyOf:
     """Records that satisfy at least one of the rules; none when there are no rules."""
 
     rules: tuple[RowRule, ...]
+    why: str = _aside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +106,7 @@ class AllOf:
     """Records that satisfy every rule."""
 
     rules: tuple[RowRule, ...]
+    why: str = _aside()
 
 
 RowRule = Everything | Nothing | FieldIn | FieldIsNull | Listed | Via | ViaChild | AnyOf | AllOf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,11 +14,13 @@ from rich.table import Table
 
 from firnline.access.principal import Principal
 from firnline.app import App, opened
+from firnline.cli.explained_access import show_access
 from firnline.cli.running import AsJson, Directory, print_json, run
 from firnline.errors import UsageError
 from firnline.graph.explain.access import AccessExplainer
 from firnline.graph.explain.access_diff import Difference, differences, rights_of
-from firnline.graph.policy.verdicts import Verdicts
+from firnline.graph.policy.checks import Unasked
+from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.session import LazySnapshot, Session
 from firnline.graph.shape import TenantGraph
 
@@ -45,7 +47,7 @@ def explain(
         if as_json:
             print_json(facts)
         else:
-            _show(facts)
+            show_access(Console(soft_wrap=True), facts)
 
     run(work)
 
@@ -115,57 +117,17 @@ async def explained(
 
     def look(graph: TenantGraph, snapshot: LazySnapshot) -> dict[str, Any]:
         decisions = app.graphs.decisions(graph, principal, snapshot)
-        explainer = AccessExplainer(graph, decisions, snapshot)
-        facts = explainer.explain(type_name, field=field, record=record)
-        object_ = graph.objects[type_name]
-        verdicts = Verdicts.of(graph, object_, decisions, now=app.clock.now())
-        if field:
-            verbs = verdicts.of_field_as_dict(field)
-            one = {**facts["field"], "verbs": verbs}
-            if one["readable"] and verbs["read"] is not None:
-                one |= {"readable": False, "reason": verbs["read"], "decidedBy": "policy"}
-            facts["field"] = one
-        return {**facts, **verdicts.as_dict()}
+        context = GraphContext(
+            principal=principal,
+            graph=graph,
+            decisions=decisions,
+            checks=Unasked(decisions.at_source),
+            now=app.clock.now(),
+            resolve=unexecuted,
+            freshness=dict,
+        )
+        return AccessExplainer(context, snapshot).explain(type_name, field=field, record=record)
 
     async with Session(await app.database(tenant)) as session:
         found: dict[str, Any] = await session.run(look, graph)
     return {"person": principal.email, **found}
-
-
-def _verb_lines(subject: str, verbs: Mapping[str, str | None]) -> list[tuple[str, str]]:
-    """Return what somebody may do with something, and what they may not with the reasons."""
-    allowed = [verb for verb, reason in verbs.items() if reason is None]
-    refused = [(f"{subject}may not", f"{verb}: {why}") for verb, why in verbs.items() if why]
-    return [(f"{subject}may", ", ".join(allowed) or "do nothing"), *refused]
-
-
-def _set(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} to {value}" for name, value in values.items())
-
-
-def _show(facts: dict[str, Any]) -> None:
-    console = Console(soft_wrap=True)
-    verdict = "may read" if facts["readable"] else "may not read"
-    console.print(f"{escape(facts['person'])} {verdict} {escape(facts['object'])}")
-    lines = [
-        ("source", f"{facts['source']} as user {facts['user'] or 'nobody'}"),
-        ("because", f"{facts['reason'] or 'granted'} ({facts['decidedBy']})"),
-        ("records", facts["rows"]),
-        (
-            "policy",
-            "narrows the records further" if facts["isNarrowedByPolicy"] else "adds nothing",
-        ),
-        *_verb_lines("", facts["verbs"]),
-        *((f"{verb} sets", _set(values)) for verb, values in facts["presets"].items()),
-        ("permissions", f"oldest of {facts['readAt'] or 'never'}"),
-    ]
-    if "field" in facts:
-        one = facts["field"]
-        state = "readable" if one["readable"] else f"withheld: {one['reason']} ({one['decidedBy']})"
-        lines += [(one["name"], state), *_verb_lines(f"{one['name']} ", one["verbs"])]
-    if "record" in facts:
-        one = facts["record"]
-        lines.append((one["key"], "visible" if one["visibleAtSource"] else "not visible"))
-        lines += [("yes" if each["holds"] else "no", each["rule"]) for each in one["rules"]]
-    for name, text in lines:
-        console.print(f"  [dim]{escape(name)}[/]  {escape(text)}")

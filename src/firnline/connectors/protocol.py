@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import orjson
 
+from firnline.access.grounds import Coordinate, Ground, Naming
 from firnline.access.model import PermissionRows, Person, SourceAccess
 from firnline.catalog.model import Catalog, ObjectInfo
 
@@ -280,6 +281,26 @@ class Connector(ABC):
         Read from the same cached records as `access`; nobody where the provider has no users.
         """
         return ()
+
+    def inactive(self, rows: PermissionRows) -> Sequence[Person]:
+        """Return the users who may not sign in any more; `title` says why where more is known."""
+        return ()
+
+    def grounds(
+        self, rows: PermissionRows, catalog: Catalog, user_key: str, asked: Coordinate
+    ) -> Sequence[Ground]:
+        """Return what gives a user the right to an object or to one of its fields, or takes it.
+
+        Asked only when somebody wants to know why; `access` alone decides.
+        """
+        return ()
+
+    def named(self, rows: PermissionRows, catalog: Catalog, user_key: str, value: Naming) -> str:
+        """Return what a value that decides about records is called, and how the user relates to it.
+
+        Empty where nothing more than the value itself is known.
+        """
+        return ""
 
     def token_request_extras(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Return provider-specific parameters for the token endpoint."""

@@ -70,12 +70,21 @@ class Execution:
         self.cost = 0  # by estimate, of what was planned so far
         self.asked: GraphQLResolveInfo[Any] | None = None
 
+    def bind(self, context: GraphContext) -> None:
+        """Take the context of the request, and let its resolvers look at the snapshot."""
+        self.context = context
+        context.look = self._asked_until_settled
+
     async def resolve(self, info: GraphQLResolveInfo[Any]) -> Completed:
         """Return the completed value of a root field."""
         self.asked = info
+        return Completed(await self._asked_until_settled(self._resolve, info))
+
+    async def _asked_until_settled(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what work on the snapshot gives, once the sources said what it has to know."""
         for _ in range(ROUNDS_MAX):
             try:
-                return Completed(await self._session.run(self._resolve, info))
+                return await self._session.run(work, *arguments)
             except UncheckedError as unchecked:
                 assert self.context is not None and self.context.checks is not None
                 await self.context.checks.ask(unchecked)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import strawberry
 from strawberry.types import Info
 
+from firnline.graph.explain.own_access import Access, own_access
 from firnline.graph.request import GraphContext, VisiblePart
 from firnline.graph.search import definitions, values
 from firnline.graph.window import PAGE_MAX, PageSizeError
@@ -149,6 +151,22 @@ class Query:
         visible = info.context.visible
         assert visible is not None
         return await asyncio.to_thread(lambda: definitions(visible.core_schema(), coordinates))
+
+    @strawberry.field(  # type: ignore[untyped-decorator]
+        name="_access",
+        description="What you may read of an object (`Deal`), of one of its fields, and whether "
+        "you see the record of a key. Null: there is no such object.",
+    )
+    async def access(
+        self,
+        info: Info[GraphContext, None],
+        object: str,  # noqa: A002 - the argument's name in GraphQL
+        id: strawberry.ID | None = None,  # noqa: A002
+        field: str | None = None,
+    ) -> Access | None:
+        context = info.context
+        found: Access | None = await context.look(partial(own_access, context, object, id, field))
+        return found
 
     @strawberry.field(  # type: ignore[untyped-decorator]
         name="_service", description="What you may read, in the form that federation composes."

@@ -94,14 +94,20 @@ class SourceChecks(Protocol):
         ...
 
 
+async def unlooked(_work: Callable[[Any], Any]) -> Any:
+    """Look at nothing: for contexts that are planned or looked things up with, not executed."""
+    raise AssertionError("nothing is executed here")
+
+
 @dataclass(slots=True)
 class GraphContext:
     """One request of one principal against one snapshot of one tenant's cache.
 
     `decisions` are the principal's rights. `scans` collects every scan that is made for the
     principal, when the request is to be explained. `takes_parts` says that deferred fragments may
-    follow the answer. `records` are those that the answer holds. `mask_key` gives the tenant's key
-    of masks that are hashes. Without `checks` nothing is shown of what its source must confirm.
+    follow the answer. `records` are those that the answer holds, and `look` runs work on the
+    request's snapshot. `mask_key` gives the tenant's key of masks that are hashes. Without `checks`
+    nothing is shown of what its source must confirm.
     """
 
     principal: Principal
@@ -117,6 +123,7 @@ class GraphContext:
     scans: list[Any] | None = None
     takes_parts: bool = False
     records: int = 0
+    look: Callable[[Callable[[Any], Any]], Awaitable[Any]] = unlooked
     mask_key: Callable[[], bytes] | None = None
     checks: SourceChecks | None = None
     is_timeless: bool = True  # until something is read that changes with the clock

@@ -46,8 +46,8 @@ from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.memory.views import ResidentReader, UnfitError
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
 from firnline.graph.parts import DEFER, Parts
-from firnline.graph.rehearsal import Rehearsal
 from firnline.graph.policy.checks import Verification, errors_of
+from firnline.graph.rehearsal import Rehearsal
 from firnline.graph.request import Completed, GraphContext, unexecuted
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, SnapshotMovedError
@@ -282,7 +282,7 @@ class Responder:
                 explanation=asked.explanation,
             )
             context = self._context(asked, decisions, freshness, execution.resolve)
-            execution.context = context
+            execution.bind(context)
             if _INTROSPECTION.search(text) and context.visible is not None:
                 # Built here, or the first question of each kind of rights would hold up the others.
                 await asyncio.to_thread(context.visible.core_schema)
@@ -317,7 +317,8 @@ class Responder:
             decisions = await session.run(self._graphs.decisions, asked.graph, asked.principal)
             execution = self._execution(session, self._seal, self._resident)
             context = self._context(asked, decisions, freshness, execution.resolve)
-            execution.context, context.takes_parts = context, True
+            execution.bind(context)
+            context.takes_parts = True
             result: Any = await asked.schema.execute(
                 asked.text,
                 variable_values=dict(asked.question.variables or {}),

@@ -353,3 +353,11 @@ def _visible(objects: Mapping[str, GraphObject]) -> Iterator[str]:
         for compound in found.compounds.values():
             parts = "|".join(f"{part}={own}" for part, own in compound.parts.items())
             yield f"{compound.name}|{compound.type_name}|{compound.description}|{parts}"
+
+
+def everything_stored(graph: TenantGraph) -> dict[str, dict[str, frozenset[str]]]:
+    """Return all fields as if they were synced; rights do not depend on what was already."""
+    return {
+        connection: {each.name: frozenset(each.by_name) for each in catalog.objects}
+        for connection, catalog in graph.catalogs.items()
+    }

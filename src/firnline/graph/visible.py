@@ -24,7 +24,7 @@ from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
 from firnline.graph.search import SearchIndex
-from firnline.graph.shape import GraphObject, TenantGraph
+from firnline.graph.shape import GraphObject, TenantGraph, everything_stored
 from firnline.graph.sharing import FIELDS_MAX, Budget, weight_of
 
 _OBJECTS_MAX = 20_000  # of all parts kept; their fields are the whole graph's own
@@ -55,14 +55,6 @@ def visible_graph(
         if (fields := _readable(found, context)) is not None
     }
     return replace(graph, objects=reduced(graph.objects, readable))
-
-
-def everything_stored(graph: TenantGraph) -> dict[str, dict[str, frozenset[str]]]:
-    """Return all fields as if they were synced; rights do not depend on what was already."""
-    return {
-        connection: {each.name: frozenset(each.by_name) for each in catalog.objects}
-        for connection, catalog in graph.catalogs.items()
-    }
 
 
 def _readable(found: GraphObject, context: GraphContext) -> list[str] | None:

@@ -1,37 +1,33 @@
 """Why a person may read an object, a field or a record: which rule decides, from where, how old.
 
-Takes a person's decisions and a snapshot; the CLI shows the result to an operator. Whether a rule
-holds for a record is asked of the same SQL that scans use.
+Takes a request's context and a snapshot; the CLI, and `_access` for those with explain rights, show
+the result to an operator. It names roles, groups and people of the source: nobody else may see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from firnline.access.decisions import Decisions
-from firnline.access.model import (
-    AllOf,
-    AnyOf,
-    Everything,
-    FieldIn,
-    FieldIsNull,
-    Listed,
-    Nothing,
-    RowRule,
-    Via,
-    ViaChild,
-)
+from firnline.access.grounds import Coordinate, Naming
+from firnline.access.model import ObjectAccess, objects_of
 from firnline.access.row_filter import RowFilters
-from firnline.cache.query import Bound, Call, Column, Select, Table, all_of
+from firnline.cache.permission_rows import CachedPermissionRows
+from firnline.cache.query import Bound, Call
 from firnline.cache.render import render
 from firnline.catalog.mapping import source_paths
+from firnline.connectors.protocol import Connector
+from firnline.connectors.registry import load_connector
 from firnline.errors import UsageError
+from firnline.graph.explain.evidence import Evidence
+from firnline.graph.explain.rule_words import in_words
 from firnline.graph.policy.binding import ruling_on
-from firnline.graph.shape import GraphObject, TenantGraph
-
-_VALUES_SHOWN = 5
+from firnline.graph.policy.masks import mask_reason
+from firnline.graph.policy.verdicts import Verdicts
+from firnline.graph.request import GraphContext
+from firnline.graph.scan import Aliases, MaskedFieldError, ObjectNotSyncedError, Scan
+from firnline.graph.shape import GraphObject
 
 
 class NothingToExplainError(UsageError):
@@ -42,127 +38,193 @@ class NothingToExplainError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class AccessExplainer:
-    """Explains one person's rights over one snapshot."""
+    """Explains the rights of the context's person over one snapshot."""
 
-    graph: TenantGraph
-    decisions: Decisions
+    context: GraphContext
     snapshot: Any
 
     def explain(self, type_name: str, *, field: str = "", record: str = "") -> dict[str, Any]:
         """Return what decides; raises NothingToExplainError."""
-        found = self.graph.objects.get(type_name)
-        if found is None or (field and field not in found.fields):
+        found = self.context.graph.objects.get(type_name)
+        if found is None or (field and field not in found.ruling_fields):
             what = f"{type_name}.{field}" if field else type_name
             raise NothingToExplainError(
                 f"there is no {what}", hint="Name a type of the graph, such as Account."
             )
-        source = self.decisions.sources[found.connection]
-        access = self.decisions.object(found.connection, found.source.name)
+        source = _Source.of(self.context, found, self.snapshot)
         denial = self._denial(found)
+        rows = source.access.rows
         facts: dict[str, Any] = {
             "object": type_name,
             "source": f"{found.connection}.{found.source.name}",
             "user": source.user_key,
+            "mode": found.policy.mode,
             "readable": denial is None,
-            "reason": denial[0] if denial else access.reason,
+            "reason": denial[0] if denial else "",
             "decidedBy": denial[1] if denial else found.connection,
-            "rows": in_words(access.rows) if access.readable else "none",
-            "isNarrowedByPolicy": bool(ruling_on(found, self.decisions).rows),
-            "readAt": self._ages(found.connection),
+            "because": source.grounds(),
+            "rows": in_words(rows) if source.access.readable else "none",
+            "why": rows.why if source.access.readable else "",
+            "isNarrowedByPolicy": bool(ruling_on(found, self.context.decisions).rows),
+            **self._verdicts(found).as_dict(),
         }
         if field:
-            facts["field"] = self._field(found, field)
-        if record and access.readable:
-            facts["record"] = self._record(found, access.rows, record)
-        return facts
+            facts["field"] = self._field(found, field, source)
+        if record and source.access.readable:
+            facts["record"] = self._record(found, record, source)
+        ages = source.ages()
+        return facts | {
+            "readAt": min((at for at in ages.values() if at), default=None),
+            "ages": ages,
+        }
 
     def _denial(self, found: GraphObject) -> tuple[str, str] | None:
-        access = self.decisions.object(found.connection, found.source.name)
-        if not access.readable:
-            return access.reason, found.connection
-        limit = self.decisions.reach.denial(found.type_name)
-        if limit is not None:
-            return limit.reason, limit.source
-        ruling = ruling_on(found, self.decisions)
-        if ruling.denied:
-            return ruling.denied, "policy"
-        too_old = self.decisions.too_old.get(found.type_name)
-        return (too_old, found.connection) if too_old is not None else None
+        """Return why nothing of an object is readable, as scans find it, and who says so."""
+        context = replace(self.context, notes={}, objects_read=set(), scans=None)
+        try:
+            denied = Scan(context, found, Aliases()).denied
+        except ObjectNotSyncedError as missing:
+            return missing.message, found.connection
+        return None if denied is None else (denied.reason, denied.source)
 
-    def _field(self, found: GraphObject, name: str) -> dict[str, Any]:
-        """Return whether a field may be read: hidden by policy, or by one of its own sources."""
-        if name in found.policy.hide:
-            return {"name": name, "readable": False, "reason": "hidden", "decidedBy": "policy"}
-        hidden = self.decisions.object(found.connection, found.source.name).hidden
-        for path in source_paths(found.fields[name].mapping):
-            reason = hidden.get(path.partition(".")[0])
-            if reason is not None:
-                decided = {"reason": reason, "decidedBy": found.connection}
-                return {"name": name, "readable": False, **decided}
-        return {"name": name, "readable": True}
-
-    def _record(self, found: GraphObject, rule: RowRule, key: str) -> dict[str, Any]:
-        exists = self._holds(found, Everything(), key)
-        branches = [
-            {"rule": in_words(each), "holds": exists and self._holds(found, each, key)}
-            for each in branches_of(rule)
+    def _field(self, found: GraphObject, name: str, source: _Source) -> dict[str, Any]:
+        """Return whether a field may be read, and what gives or takes what it is read from."""
+        facts: dict[str, Any] = {"name": name, "readable": True}
+        if name in found.policy.mask:
+            reason = mask_reason(found.policy.mask[name], found.ruling_fields[name].scalar)
+            facts |= {"mask": reason, "decidedBy": "policy"}
+        if name not in found.fields:
+            return facts | {"readable": False, "reason": "hidden", "decidedBy": "policy"}
+        paths = source_paths(found.fields[name].mapping)
+        facts["because"] = [
+            ground
+            for own in dict.fromkeys(path.partition(".")[0] for path in paths)
+            for ground in source.grounds(own)
         ]
-        visible = exists and self._holds(found, rule, key)
-        return {"key": key, "exists": exists, "visibleAtSource": visible, "rules": branches}
+        context = replace(self.context, notes={}, objects_read=set(), scans=None)
+        try:
+            Scan(context, found, Aliases()).shown(name)
+        except MaskedFieldError as masked:
+            note = masked.note
+            facts |= {"readable": False, "reason": note.reason, "decidedBy": note.source}
+        except ObjectNotSyncedError as missing:
+            facts |= {"readable": False, "reason": missing.message, "decidedBy": found.connection}
+        return facts | {"verbs": self._verdicts(found).of_field_as_dict(name)}
 
-    def _holds(self, found: GraphObject, rule: RowRule, key: str) -> bool:
-        """Ask the cache whether a rule holds for the source's record of that key."""
-        connection, source = found.connection, found.source
+    def _verdicts(self, found: GraphObject) -> Verdicts:
+        """Return what the person may do with the object, verb by verb."""
+        context = self.context
+        return Verdicts.of(context.graph, found, context.decisions, now=context.now)
+
+    def _record(self, found: GraphObject, key: str, source: _Source) -> dict[str, Any]:
+        evidence, name = source.evidence(), found.source.name
+        exists = evidence.exists(name, key)
+        told = evidence.tell(source.access.rows, name, key)
+        # Alternatives one by one; any other rule is one.
+        rules = told.get("parts", [told]) if told["rule"].startswith("(") else [told]
+        return {
+            "key": key,
+            "exists": exists,
+            "visibleAtSource": told["holds"],
+            "visible": is_visible(self.context, found, self.snapshot, key, is_source_key=True),
+            "why": told["why"],
+            "rules": rules,
+        }
+
+
+def is_visible(
+    context: GraphContext,
+    found: GraphObject,
+    snapshot: Any,
+    key: str,
+    *,
+    is_source_key: bool = False,
+) -> bool:
+    """Say whether the person is shown a record, as scans decide it.
+
+    `key` is that of the graph's object, or with `is_source_key` the source's own.
+    """
+    quiet = replace(context, notes={}, objects_read=set(), scans=None)
+    try:
+        scan = Scan(quiet, found, Aliases())
+        if scan.denied is not None:
+            return False
+        own = scan.ruling.raw(found.source.key)[0] if is_source_key else scan.key(found.key)
+        is_it = Call("eq", (Call("text", (own,)), Bound(key, "VARCHAR")))
+        select = scan.select((("x", Bound(1, "INTEGER")),), [is_it]).but(limit=1)
+        if context.checks is not None:
+            select = context.checks.settled(select, snapshot.fetch)
+    except (ObjectNotSyncedError, MaskedFieldError):
+        return False
+    return bool(snapshot.fetch(*render(select)).num_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What one connection knows of the person's rights to one object."""
+
+    context: GraphContext
+    found: GraphObject
+    snapshot: Any
+    connector: Connector
+    rows: CachedPermissionRows
+
+    @classmethod
+    def of(cls, context: GraphContext, found: GraphObject, snapshot: Any) -> _Source:
+        """Return it for the connection that an object is of."""
+        graph, connection = context.graph, found.connection
+        rows = CachedPermissionRows(
+            *(snapshot.fetch, connection, graph.catalogs[connection]),
+            *(graph.columns[connection], context.decisions.stored.get(connection, {})),
+        )
+        connector = load_connector(graph.catalogs[connection].provider)
+        return cls(context, found, snapshot, connector, rows)
+
+    @property
+    def access(self) -> ObjectAccess:
+        """Return the rights to the object."""
+        return self.context.decisions.object(self.found.connection, self.found.source.name)
+
+    @property
+    def user_key(self) -> str | None:
+        """Return who the person is there."""
+        return self.context.decisions.sources[self.found.connection].user_key
+
+    def grounds(self, field: str = "") -> list[dict[str, str]]:
+        """Return what gives or takes the right to the object, or to one of its fields."""
+        if self.user_key is None:
+            return []
+        catalog = self.context.graph.catalogs[self.found.connection]
+        asked = Coordinate(self.found.source.name, field)
+        grounds = self.connector.grounds(self.rows, catalog, self.user_key, asked)
+        return [each.as_dict() for each in dict.fromkeys(grounds)]
+
+    def evidence(self) -> Evidence:
+        """Return what looks through rules over the connection's records."""
+        graph, connection = self.context.graph, self.found.connection
         filters = RowFilters(
             connection=connection,
-            catalog=self.graph.catalogs[connection],
-            columns=self.graph.columns[connection],
-            stored=self.decisions.stored.get(connection, {}),
+            catalog=graph.catalogs[connection],
+            columns=graph.columns[connection],
+            stored=self.context.decisions.stored.get(connection, {}),
         )
-        own = Column("t", self.graph.columns[connection][source.name][source.key])
-        is_it = Call("eq", (Call("text", (own,)), Bound(key, "VARCHAR")))
-        where = all_of([is_it, filters.condition(rule, source.name, "t")])
-        select = Select((("k", own),), Table(connection, source.name), "t", where=where)
-        return bool(self.snapshot.fetch(*render(select)).num_rows)
+        return Evidence(filters, self.snapshot, self._named)
 
-    def _ages(self, connection: str) -> str | None:
-        """Return when the oldest complete read of the connection began."""
-        stamps = [at for (owner, _), at in self.snapshot.freshness.items() if owner == connection]
-        return min(stamps).isoformat() if stamps else None
+    def _named(self, value: Naming) -> str:
+        if self.user_key is None:
+            return ""
+        catalog = self.context.graph.catalogs[self.found.connection]
+        return self.connector.named(self.rows, catalog, self.user_key, value)
 
-
-def branches_of(rule: RowRule) -> Iterator[RowRule]:
-    """Yield the alternatives of a rule, one level deep."""
-    if isinstance(rule, AnyOf):
-        yield from rule.rules
-    else:
-        yield rule
-
-
-def in_words(rule: RowRule) -> str:
-    """Return a rule as a sentence's part."""
-    match rule:
-        case Everything():
-            return "every record"
-        case Nothing():
-            return "no record"
-        case FieldIn(name, values):
-            return f"{name} is {_listed(values)}"
-        case FieldIsNull(name):
-            return f"{name} is empty"
-        case Listed(name, key_field, name_field, values):
-            return f"{name} lists it ({key_field}) for {name_field} {_listed(values)}"
-        case Via(name, target, inner):
-            return f"its {name} is a {target} where {in_words(inner)}"
-        case ViaChild(child, name, inner):
-            return f"a {child} refers to it by {name} where {in_words(inner)}"
-        case AnyOf(rules):
-            return " or ".join(f"({in_words(each)})" for each in rules) or "no record"
-        case AllOf(rules):
-            return " and ".join(f"({in_words(each)})" for each in rules) or "every record"
-
-
-def _listed(values: frozenset[str]) -> str:
-    shown = sorted(values)[:_VALUES_SHOWN]
-    more = f" and {len(values) - len(shown)} more" if len(values) > len(shown) else ""
-    return "one of " + ", ".join(shown) + more
+    def ages(self) -> Mapping[str, str | None]:
+        """Return when each object that was looked at, or decides, was last read in full."""
+        rule = self.access.rows
+        stamps = self.snapshot.freshness
+        connection = self.found.connection
+        names = {self.found.source.name, *objects_of(rule), *self.rows.objects_read}
+        known = self.context.graph.catalogs[connection].by_name
+        return {
+            name: stamps[connection, name].isoformat() if (connection, name) in stamps else None
+            for name in sorted(names)
+            if name in known
+        }

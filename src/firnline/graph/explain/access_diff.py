@@ -14,7 +14,7 @@ from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.cache.query import Call
 from firnline.cache.render import render
-from firnline.graph.explain.access import in_words
+from firnline.graph.explain.rule_words import in_words
 from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.scan import Aliases, ObjectNotSyncedError, Scan
 from firnline.graph.shape import GraphObject, TenantGraph

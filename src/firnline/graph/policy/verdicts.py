@@ -18,8 +18,7 @@ from firnline.graph.policy.binding import ruling_on
 from firnline.graph.policy.verbs import NOT_ALLOWED, is_writable, written_field
 from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
-from firnline.graph.shape import GraphObject, TenantGraph
-from firnline.graph.visible import everything_stored
+from firnline.graph.shape import GraphObject, TenantGraph, everything_stored
 from firnline.spec.verbs import FIELD_VERBS, PRESET_VERBS, VERBS
 
 WRITING = ("create", "update", "delete")
