@@ -1,4 +1,4 @@
-"""`@defer` over HTTP: the quick part of an answer does not wait for the slow one."""
+"""`@defer` and `@stream` over HTTP: what is shown first does not wait for the rest."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ PATIENCE_S = 20
 SLOW = 'slow: accounts(where: {deals: {some: {name: {contains: "a"}}}}) { totalCount }'
 QUESTION = f'{{ deals(first: 2) {{ nodes {{ id }} }} ... @defer(label: "slow") {{ {SLOW} }} }}'
 NAMESPACED = "{ salesforce { quick: __typename ... @defer { Account(first: 1) { totalCount } } } }"
+STREAMED = """{ deals(first: 5) { totalCount
+  nodes @stream(initialCount: 2, label: "rest") { id name } } }"""
 ENDLESS = "SELECT max(hash(i)) FROM range(100000000000) t(i)"
 ACCEPT = "multipart/mixed, application/json"
 OLD_ACCEPT = "multipart/mixed;deferSpec=20220824,application/json"
@@ -104,6 +106,45 @@ async def test_namespaces_defer_their_members(served: Served) -> None:
     (delivered,) = [each for part in later for each in part.get("incremental", ())]
     assert delivered["data"] == members
     assert first["pending"][0]["path"] == [namespace]
+
+
+async def test_streamed_list_begins_with_the_answer_and_goes_on(served: Served) -> None:
+    whole = (await served.ask("acme", EMAIL, query=STREAMED)).json()
+    nodes = whole["data"]["deals"]["nodes"]
+    assert len(nodes) == 5
+
+    async with asking(served, STREAMED, ACCEPT) as response:
+        first, *later = [part async for part in parts_of(response)]
+
+    assert first["data"]["deals"]["nodes"] == nodes[:2]
+    path = ["deals", "nodes"]
+    assert first["pending"] == [{"id": "0", "path": path, "label": "rest"}]
+    given = [each for part in later for each in part.get("incremental", ())]
+    assert {each["id"] for each in given} == {"0"}
+    assert [item for each in given for item in each["items"]] == nodes[2:]
+    assert later[-1]["hasNext"] is False
+    assert later[-1]["extensions"] == whole["extensions"]
+
+
+async def test_apollos_form_names_the_place_of_streamed_items(served: Served) -> None:
+    """Two lists of hundreds of items each: they come in several parts, told apart by their path."""
+    many = """{ deals(first: 180) { nodes @stream(initialCount: 2, label: "rest") { id } }
+      more: deals(first: 180) { edges @stream { node { name } } } }"""
+    whole = (await served.ask("acme", EMAIL, query=many)).json()["data"]
+
+    async with asking(served, many, OLD_ACCEPT) as response:
+        first, *later = [part async for part in parts_of(response)]
+
+    given = [each for part in later for each in part.get("incremental", ())]
+    for key, name, label in (("deals", "nodes", "rest"), ("more", "edges", None)):
+        found = first["data"][key][name]
+        for each in given:
+            if each["path"][:2] == [key, name]:
+                assert each["path"][2] == len(found)
+                assert each.get("label") == label
+                found += each["items"]
+        assert found == whole[key][name]
+    assert len(given) > 2
 
 
 async def test_answers_without_defer_are_whole_also_for_who_takes_parts(served: Served) -> None:

@@ -28,7 +28,7 @@ SURFACE = {
     "narrowing": "distinctOn search",
     "agents": "_search _definitions _values _access _gateway __type __schema",
     "federation": "_entities _service",
-    "directives": "include skip defer",
+    "directives": "include skip defer stream",
 }
 WORDS = ("now-", "startOf", "NULLS_FIRST", "...", "$", *GROUP_BY_TIME.values)
 

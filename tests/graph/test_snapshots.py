@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.graph.parts import parts_of
 from tests.graph.policies import with_policy
 from tests.graph.world import NOW, World
 
@@ -113,21 +114,6 @@ def cursors(world: World, text: str, email: str) -> Mapping[str, Any] | None:
     ((variable, cursor),) = wanted
     (root,) = world.data(text, email, variables={"cursor": True}).values()
     return {variable: root["pageInfo"][cursor]}
-
-
-async def parts_of(world: World, email: str, question: Question) -> list[Any]:
-    """Return an answer and what follows it, part by part."""
-    answer = await world.responder.answer(Principal(tenant="acme", email=email), question)
-    assert answer.later is not None
-    found = [{"data": answer.data, **answer.later.first}]
-    try:
-        while not found[-1].keys() >= {"hasNext"} or found[-1]["hasNext"]:
-            part = await answer.later.next()
-            assert part is not None
-            found.append(part)
-    finally:
-        await answer.later.close()
-    return found
 
 
 def with_ranks(sources: Mapping[str, Any]) -> dict[str, Any]:

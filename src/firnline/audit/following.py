@@ -30,6 +30,11 @@ class RecordedParts:
         self._pending = [each["id"] for each in parts.first["pending"]]
 
     @property
+    def offsets(self) -> Mapping[str, int]:
+        """Return at which item each list goes on whose end is announced, by the end's id."""
+        return self._parts.offsets
+
+    @property
     def records(self) -> int:
         """Return how many records the answer and its parts hold so far."""
         return self._parts.records

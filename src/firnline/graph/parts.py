@@ -1,4 +1,4 @@
-"""Answers in parts: what `@defer` put off follows the answer, one part at a time.
+"""Answers in parts: what `@defer` and `@stream` put off follows the answer, one part at a time.
 
 Takes graphql-core's incremental results and the session they read through; the edge receives each
 part as JSON-ready facts. The snapshot stays open until the last part is out or nobody waits for it
@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
-from graphql import ExperimentalIncrementalExecutionResults, GraphQLError
+from graphql import (
+    ExperimentalIncrementalExecutionResults,
+    GraphQLError,
+    IncrementalStreamResult,
+)
 from graphql.execution import SubsequentIncrementalExecutionResult
 
 from firnline.errors import FirnlineError
 
-DEFER = "@defer"
+_DIRECTIVES = ("@defer", "@stream")
 Formatted = Callable[[GraphQLError], Mapping[str, Any]]
 Extensions = Callable[[], Mapping[str, Any]]
 
@@ -25,6 +29,11 @@ class Following(Protocol):
     """What follows an answer. Whoever holds it takes every part, or closes it."""
 
     first: Mapping[str, Any]  # beside the answer's own members
+
+    @property
+    def offsets(self) -> Mapping[str, int]:
+        """Return at which item each list goes on whose end is announced, by the end's id."""
+        ...
 
     @property
     def records(self) -> int:
@@ -48,6 +57,11 @@ class Following(Protocol):
         ...
 
 
+def may_follow(text: str) -> bool:
+    """Say whether parts may follow the answer to a document."""
+    return any(directive in text for directive in _DIRECTIVES)
+
+
 def ended(pending: Iterable[str], error: FirnlineError) -> dict[str, Any]:
     """Return the part that ends what is pending with an error."""
     facts = error.as_dict()
@@ -66,15 +80,23 @@ class Parts:
         *,
         formatted: Formatted,
         extensions: Extensions,
+        offsets: Mapping[tuple[str | int, ...], int],
     ) -> None:
         self._results = results.subsequent_results
         self._held = held
         self._records = records
         self._formatted = formatted
         self._extensions = extensions
+        self._begins = offsets
+        self._offsets: dict[str, int] = {}
         self._pending: list[str] = []
         self.first: Mapping[str, Any]
         self.first = {"pending": self._announced(results.initial_result.pending), "hasNext": True}
+
+    @property
+    def offsets(self) -> Mapping[str, int]:
+        """Return at which item each list goes on whose end is announced, by the end's id."""
+        return self._offsets
 
     @property
     def records(self) -> int:
@@ -103,7 +125,11 @@ class Parts:
             await self._held.aclose()
 
     def _announced(self, pending: Any) -> list[Mapping[str, Any]]:
-        self._pending += [each.id for each in pending or ()]
+        for each in pending or ():
+            self._pending.append(each.id)
+            offset = self._begins.get(tuple(each.path))
+            if offset is not None:
+                self._offsets[each.id] = offset
         return [each.formatted for each in pending or ()]
 
     def _part(self, result: SubsequentIncrementalExecutionResult) -> dict[str, Any]:
@@ -119,7 +145,11 @@ class Parts:
         return part | {"hasNext": result.has_next}
 
     def _delivered(self, delivered: Any) -> dict[str, Any]:
-        facts: dict[str, Any] = {"id": delivered.id, "data": delivered.data}
+        facts: dict[str, Any] = {"id": delivered.id}
+        if isinstance(delivered, IncrementalStreamResult):
+            facts["items"] = delivered.items
+        else:
+            facts["data"] = delivered.data
         if delivered.sub_path:
             facts["subPath"] = delivered.sub_path
         return facts | self._errors(delivered.errors)

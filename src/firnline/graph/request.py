@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -19,10 +19,27 @@ from firnline.graph.shape import TenantGraph
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """The end of a list, which follows the answer: its items from `offset` on.
+
+    `path` leads there from the root field.
+    """
+
+    path: tuple[str | int, ...]
+    label: str | None
+    offset: int
+    items: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
-    """A subtree that needs no further resolving: JSON-ready, keyed by response keys."""
+    """A subtree that needs no further resolving: JSON-ready, keyed by response keys.
+
+    `rests` are what was cut off from its lists.
+    """
 
     value: Any
+    rests: Sequence[Rest] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,8 @@ class GraphContext:
     objects_read: set[tuple[str, str]] = field(default_factory=set)
     scans: list[Any] | None = None
     takes_parts: bool = False
+    # By the path of a list whose end follows: at which item that begins.
+    offsets: dict[tuple[str | int, ...], int] = field(default_factory=dict)
     records: int = 0
     look: Callable[[Callable[[Any], Any]], Awaitable[Any]] = unlooked
     mask_key: Callable[[], bytes] | None = None

@@ -45,7 +45,7 @@ from firnline.graph.memory.recall import Asked, Recall
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.memory.views import ResidentReader, UnfitError
 from firnline.graph.operations import OperationStore, UnknownOperationError, operation_names
-from firnline.graph.parts import DEFER, Parts
+from firnline.graph.parts import Parts, may_follow
 from firnline.graph.policy.checks import Verification, errors_of
 from firnline.graph.rehearsal import Rehearsal
 from firnline.graph.request import Completed, GraphContext, unexecuted
@@ -144,7 +144,7 @@ class Responder:
     async def answer(self, principal: Principal, question: Question) -> Answer:
         """Answer one question; raises FirnlineError when it cannot be asked at all."""
         asked = await self._asked(principal, question)
-        if question.takes_parts and asked.explanation is None and DEFER in asked.text:
+        if question.takes_parts and asked.explanation is None and may_follow(asked.text):
             return await self._in_parts(asked)
         if asked.explanation is not None or asked.variables is None:
             return await self._answered(asked)
@@ -309,7 +309,7 @@ class Responder:
         return replace(answer, extensions={**answer.extensions, "explain": told})
 
     async def _in_parts(self, asked: Asked) -> Answer:
-        """Answer what is not deferred; the rest follows, from the same snapshot."""
+        """Answer what is not put off; the rest follows, from the same snapshot."""
         freshness = self._freshness(asked.database)
         async with AsyncExitStack() as held:
             session = await held.enter_async_context(Session(asked.database))
@@ -332,6 +332,7 @@ class Responder:
                     *(result, held.pop_all(), execution.records),
                     formatted=formatted,
                     extensions=extensions,
+                    offsets=context.offsets,
                 )
                 result = result.initial_result
         content = None if result.data is None else orjson.dumps(result.data)

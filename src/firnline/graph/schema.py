@@ -7,6 +7,7 @@ Two tenants of one shape share one schema: resolvers take sources from the reque
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -27,80 +28,24 @@ from graphql import (
     GraphQLSchema,
     GraphQLString,
     GraphQLUnionType,
-    SchemaMetaFieldDef,
-    TypeMetaFieldDef,
     specified_rules,
 )
-from graphql.execution.executor import Executor
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from firnline.catalog.model import ScalarName
 from firnline.graph import fixed
 from firnline.graph.aggregates import AGGREGATE_TYPES, AGGREGATES, aggregate_scalar
+from firnline.graph.executor import SetwiseExecutor
 from firnline.graph.federation import entity_field, federated_sdl
 from firnline.graph.inputs import Inputs, is_sortable, lean, operands_of
 from firnline.graph.provenance import sentences
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.scalars import SCALARS
 from firnline.graph.shape import GraphCompound, GraphField, GraphFork, GraphObject, TenantGraph
+from firnline.graph.streaming import in_parts
 
 _DOCUMENTS_CACHED_MAX = 512
-
-
-class SetwiseExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Strawberry's executor, which lets completed subtrees pass."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Resolvers get plain values from Strawberry; planning arguments needs the container.
-        self.context_value.variables = self.variable_values
-
-    def build_resolve_info(
-        self, field_def: Any, field_nodes: Any, parent_type: Any, path: Any
-    ) -> Any:
-        """Let introspection see only what the principal may read."""
-        info = super().build_resolve_info(field_def, field_nodes, parent_type, path)
-        visible = self.context_value.visible
-        if visible is not None and (
-            field_def in (SchemaMetaFieldDef, TypeMetaFieldDef) or parent_type.name[:2] == "__"
-        ):
-            return info._replace(schema=visible.core_schema())
-        return info
-
-    def execute_collected_root_fields(self, *fields: Any) -> Any:
-        """Put deferred fragments off where the client takes parts, else include them at once."""
-        return self._executor.execute_collected_root_fields(self, *fields)
-
-    def execute_collected_subfields(self, *fields: Any) -> Any:
-        """Do so below the root, too."""
-        return self._executor.execute_collected_subfields(self, *fields)
-
-    def handle_stream(self, *_stream: Any) -> bool:
-        """Give every list as a whole: what it is made from was read in one go."""
-        return False
-
-    @property
-    def _executor(self) -> type[Executor[Any]]:
-        # graphql-core's plain executor ignores @defer, its heir sends what was put off later.
-        takes_parts = self.context_value.takes_parts
-        return StrawberryGraphQLCoreExecutionContext if takes_parts else Executor
-
-    def complete_value(
-        self,
-        return_type: Any,
-        field_details_list: Any,
-        info: Any,
-        path: Any,
-        result: Any,
-        position_context: Any,
-    ) -> Any:
-        if type(result) is Completed:
-            return result.value
-        return super().complete_value(
-            return_type, field_details_list, info, path, result, position_context
-        )
 
 
 class TenantSchema(strawberry.Schema):
@@ -176,7 +121,10 @@ async def _resolve_namespace(
 async def _resolve_setwise(
     _source: Any, info: GraphQLResolveInfo[GraphContext], **_arguments: Any
 ) -> Completed:
-    return await info.context.resolve(info)
+    completed = await info.context.resolve(info)
+    if info.context.takes_parts:
+        return await asyncio.to_thread(in_parts, completed, info)
+    return completed
 
 
 class RecordTypes:

@@ -37,6 +37,11 @@ class Later(Protocol):
 
     first: Mapping[str, Any]  # beside the answer's own members
 
+    @property
+    def offsets(self) -> Mapping[str, int]:
+        """Return at which item each list goes on whose end is announced, by the end's id."""
+        ...
+
     async def next(self) -> Mapping[str, Any] | None:
         """Return the next part, None after the last."""
         ...

@@ -7,6 +7,7 @@ in the form it accepts: the current one (`pending`, `incremental` by id, `comple
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,7 @@ class PartsReply:
         kind = f'{MULTIPART}; boundary="-"{spec}'
         headers = [(b"content-type", kind.encode()), (b"vary", b"Accept, Authorization")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        dialect = _ByPath(self.later.first) if self.form == _OLD else _ById(self.later.first)
+        dialect = _ByPath(self.later) if self.form == _OLD else _ById(self.later)
         first = orjson.dumps(dialect.first)
         # The answer is JSON already: what parts add is put before its closing brace.
         part: bytes | None = self.answer.body[:-1] + b"," + first[1:]
@@ -87,8 +88,8 @@ class PartsReply:
 class _ById:
     """The current form, as it is."""
 
-    def __init__(self, first: Mapping[str, Any]) -> None:
-        self.first = first
+    def __init__(self, later: Later) -> None:
+        self.first = later.first
         self.is_done = False
 
     def part(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -99,9 +100,11 @@ class _ById:
 class _ByPath:
     """The form of 2022: parts name their path and label, nothing is announced."""
 
-    def __init__(self, first: Mapping[str, Any]) -> None:
-        self._pending = {each["id"]: each for each in first["pending"]}
-        self.first = {"hasNext": first["hasNext"]}
+    def __init__(self, later: Later) -> None:
+        self._later = later
+        self._streamed: Counter[str] = Counter()
+        self._pending = {each["id"]: each for each in later.first["pending"]}
+        self.first = {"hasNext": later.first["hasNext"]}
         self.is_done = False
 
     def part(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -109,7 +112,7 @@ class _ByPath:
         self._pending |= {each["id"]: each for each in facts.get("pending", ())}
         parts = [self._placed(each) for each in facts.get("incremental", ())]
         parts += [
-            self._placed(each | {"data": None})
+            self._placed(each | {self._member(each): None})
             for each in facts.get("completed", ())
             if "errors" in each
         ]
@@ -120,9 +123,15 @@ class _ByPath:
             told["extensions"] = facts["extensions"]
         return told
 
+    def _member(self, each: Mapping[str, Any]) -> str:
+        return "items" if each["id"] in self._later.offsets else "data"
+
     def _placed(self, each: Mapping[str, Any]) -> dict[str, Any]:
-        pending = self._pending[each["id"]]
-        placed = {"path": [*pending["path"], *each.get("subPath", ())], "data": each["data"]}
+        pending, member = self._pending[each["id"]], self._member(each)
+        placed = {"path": [*pending["path"], *each.get("subPath", ())], member: each[member]}
+        if member == "items":  # named by the first of them
+            placed["path"].append(self._later.offsets[each["id"]] + self._streamed[each["id"]])
+            self._streamed[each["id"]] += len(each["items"] or ())
         if "label" in pending:
             placed["label"] = pending["label"]
         return placed | ({"errors": each["errors"]} if "errors" in each else {})
