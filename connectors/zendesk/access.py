@@ -2,7 +2,8 @@
 
 Zendesk decides by role: admins see everything, agents see the tickets that their custom role (or,
 on plans without custom roles, their own `ticket_restriction`) allows, end users nothing of what the
-agents' API shows. There is no field-level security.
+agents' API shows. Where the account has brand memberships ("department spaces"), agents see tickets
+of their own brands only. There is no field-level security.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from firnline.catalog.model import Catalog, ObjectInfo
 
 Row = Mapping[str, Any]
 CHAT_ONLY, CONTRIBUTOR = 2, 3
+BRAND_AGENTS = "brand_agents"
 # The older, per-user restriction in the words of custom roles.
 RESTRICTIONS: Mapping[str, str] = {
     "": "all",
@@ -113,9 +115,10 @@ def _is_active(user: Row) -> bool:
 class Agent:
     """One agent's rights, read from role and memberships."""
 
-    def __init__(self, rows: PermissionRows, user: Row) -> None:
+    def __init__(self, rows: PermissionRows, user: Row, *, has_brands: bool) -> None:
         self._rows = rows
         self._user = user
+        self._has_brands = has_brands
         self._key = str(user["id"])
         self._role_key = str(user.get("custom_role_id") or "")
         found = rows.rows("custom_roles", id=self._role_key) if self._role_key else ()
@@ -165,11 +168,16 @@ class Agent:
         return ObjectAccess(reason=f"role {self._role_name()!r} may not read custom object {key!r}")
 
     def _tickets(self) -> ObjectAccess:
-        """Return the tickets that both role and own restriction allow."""
+        """Return the tickets that role, own restriction and brands allow."""
         rules = [self._ticket_rule(restriction_of(self._user), "the agent's own setting")]
         if self._role is not None:
             by = f"custom role {self._role_name()!r}"
             rules.append(self._ticket_rule(self.ticket_access, by))
+        if self._has_brands:
+            if not self._rows.knows(BRAND_AGENTS):
+                return ObjectAccess(reason="the agent's brands were not read yet")
+            why = "department spaces: brands that the agent is in"
+            rules.append(_one_of("brand_id", self._brands(), why))
         known = [rule for rule in rules if rule is not None]
         if len(known) < len(rules):
             return ObjectAccess(reason="the agent's ticket access is of a kind not understood")
@@ -201,6 +209,10 @@ class Agent:
         memberships = self._rows.rows("group_memberships", user_id=self._key)
         return {str(row["group_id"]) for row in memberships if row.get("group_id")}
 
+    def _brands(self) -> set[str]:
+        memberships = self._rows.rows(BRAND_AGENTS, user_id=self._key)
+        return {str(row["brand_id"]) for row in memberships if row.get("brand_id")}
+
     def _public_groups(self) -> set[str]:
         return {str(row["id"]) for row in self._rows.rows("groups") if row.get("is_public") is True}
 
@@ -213,7 +225,7 @@ class Agent:
 
 def agent_of(rows: PermissionRows, catalog: Catalog, user: Row) -> Agent:
     """Return an agent's rights in an account of that catalog."""
-    return Agent(rows, user)
+    return Agent(rows, user, has_brands=BRAND_AGENTS in catalog.by_name)
 
 
 def restriction_of(user: Row) -> str:

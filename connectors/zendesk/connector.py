@@ -39,7 +39,7 @@ LIST_PAGES_MAX = 200
 # Zendesk documents one minute, accounts have been seen to ask for five.
 SETTLED_S = 301
 DELETED_VALUE = "[DELETED]"
-OPTIONAL_LISTS = ("custom_roles", "custom_objects")  # not on every plan
+OPTIONAL_LISTS = ("custom_roles", "brand_agents", "custom_objects")  # not on every plan
 DEFINITIONS = ("ticket_fields", "user_fields", "organization_fields", *OPTIONAL_LISTS)
 Record = dict[str, Any]
 
@@ -63,7 +63,7 @@ class Zendesk(Connector):
         )
 
     def discover(self, settings: Mapping[str, str]) -> Steps[Catalog]:
-        """Read the definitions of custom fields, roles and custom objects."""
+        """Read the definitions of custom fields, roles, brand memberships and custom objects."""
         paths = {name: f"/api/v2/{name}" for name in DEFINITIONS}
         found = yield from self._lists(paths, {name: name for name in DEFINITIONS})
         custom_objects = found["custom_objects"] or []
@@ -77,6 +77,7 @@ class Zendesk(Connector):
             user_fields=found["user_fields"] or [],
             organization_fields=found["organization_fields"] or [],
             custom_roles=found["custom_roles"],
+            brand_agents=found["brand_agents"],
             custom_objects=custom_objects,
             custom_object_fields={key: fields[key] or [] for key in keys},
         )

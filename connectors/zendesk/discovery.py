@@ -1,7 +1,7 @@
 """Turns Zendesk's definitions of custom fields and objects into a catalog.
 
-Takes the JSON of ticket_fields, user_fields, organization_fields, custom_roles, custom_objects and
-custom object fields; gives `ObjectInfo`s to `connector.Zendesk.discover`.
+Takes the JSON of ticket_fields, user_fields, organization_fields, custom_roles, brand_agents,
+custom_objects and custom object fields; gives `ObjectInfo`s to `connector.Zendesk.discover`.
 """
 
 from __future__ import annotations
@@ -68,10 +68,14 @@ def catalog_objects(
     user_fields: Sequence[Row],
     organization_fields: Sequence[Row],
     custom_roles: Sequence[Row] | None,
+    brand_agents: Sequence[Row] | None,
     custom_objects: Sequence[Row],
     custom_object_fields: Mapping[str, Sequence[Row]],
 ) -> tuple[ObjectInfo, ...]:
-    """Return every object of the account. `custom_roles` is None where the plan has none."""
+    """Return every object of the account.
+
+    `custom_roles` and `brand_agents` are None where the plan has none.
+    """
     known = {*TARGETS.values(), *(CUSTOM_OBJECT + str(row["key"]) for row in custom_objects)}
     found = [
         _tickets(ticket_fields, known),
@@ -82,6 +86,8 @@ def catalog_objects(
     ]
     if custom_roles is not None:
         found.append(_permission("custom_roles", objects.CUSTOM_ROLES))
+    if brand_agents is not None:
+        found.append(_permission("brand_agents", objects.BRAND_AGENTS))
     if custom_roles is None or any(_by_organization(role) for role in custom_roles):
         # One row a customer's person: read only where somebody's tickets depend on them.
         found.append(_permission("organization_memberships", objects.ORGANIZATION_MEMBERSHIPS))

@@ -129,6 +129,12 @@ organization_id id Organization
 default bool Default
 updated_at time Updated at
 """
+BRAND_AGENTS = """
+id id ID
+user_id id User
+brand_id id Brand
+updated_at time Updated at
+"""
 CUSTOM_OBJECT = """
 id id ID
 name text Name

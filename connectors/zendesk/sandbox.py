@@ -22,7 +22,7 @@ from firnline.clock import SystemClock
 from firnline.sandbox.protocol import SandboxClient, SandboxOptions, Visible
 from firnline.sandbox.world import Company
 
-from .sandbox_api import Api
+from .sandbox_api import Api, Plan
 from .sandbox_custom import ulid
 from .sandbox_exports import Exports
 from .sandbox_limits import Fault, Limits
@@ -107,7 +107,8 @@ class ZendeskSandbox:
             int(switches.get("token_status", 201)),
         )
         exports = Exports(self.store, delay_s=float(switches.get("export_delay_s", 60)))
-        self.api = Api(self.store, self.oauth, exports, has_roles=has_roles)
+        plan = Plan(has_roles, bool(switches.get("department_spaces", False)))
+        self.api = Api(self.store, self.oauth, exports, plan)
         limits = Limits(on=options.limits, switches=switches, clock=self.now)
         self.app: ASGIApp = Edge(self._routes(), limits=limits, faults=self.faults)
         self._emails = [

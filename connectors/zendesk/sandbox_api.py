@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -33,21 +34,30 @@ LISTS = (
     "group_memberships",
     "organization_memberships",
     "custom_roles",
+    "brand_agents",
 )
 FIELD_LISTS = ("ticket_fields", "user_fields", "organization_fields")
 SHOW_MANY = ("tickets", "users", "organizations")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the account's plan has beyond the smallest."""
+
+    custom_roles: bool
+    department_spaces: bool
+
+
 class Api:
     """Every endpoint. One instance per account."""
 
-    def __init__(self, store: Store, oauth: OAuth, exports: Exports, *, has_roles: bool) -> None:
+    def __init__(self, store: Store, oauth: OAuth, exports: Exports, plan: Plan) -> None:
         self.store = store
         self.oauth = oauth
         self.exports = exports
-        self.has_roles = has_roles
-        self.permissions = Permissions(store)
+        self.plan = plan
+        self.permissions = Permissions(store, has_department_spaces=plan.department_spaces)
 
     def routes(self) -> list[Route]:
         """Return the routes, without the optional `.json` that the application strips."""
@@ -111,7 +121,7 @@ class Api:
         async def listed(request: Request) -> Response:
             caller = self.caller(request, name)
             self.permissions.require_list(caller, name)
-            self._require_roles(name)
+            self._require_plan(name)
             table = self.store.table(name)
             keys = self.permissions.visible(caller, name)
             body = paged(request, name, keys, self._render(table))
@@ -120,8 +130,10 @@ class Api:
 
         return listed
 
-    def _require_roles(self, name: str) -> None:
-        if name == "custom_roles" and not self.has_roles:
+    def _require_plan(self, name: str) -> None:
+        if name == "custom_roles" and not self.plan.custom_roles:
+            raise forbidden()
+        if name == "brand_agents" and not self.plan.department_spaces:
             raise forbidden()
 
     def _sideload(self, request: Request, body: dict[str, Any], name: str) -> None:
@@ -141,7 +153,9 @@ class Api:
         async def single(request: Request) -> Response:
             caller = self.caller(request, name)
             self.permissions.require_agent(caller)
-            self._require_roles(name)
+            if name == "brand_agents":
+                self.permissions.require_admin(caller)
+            self._require_plan(name)
             table = self.store.table(name)
             key = request.path_params["id"]
             if key not in table.rows or (key in table.deleted and name != "users"):

@@ -24,8 +24,9 @@ WITHOUT_SUPPORT = {2, 3}
 class Permissions:
     """The rules of the account."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, has_department_spaces: bool = False) -> None:
         self._store = store
+        self._has_department_spaces = has_department_spaces
         self._visible: dict[tuple[Key, str], tuple[int, list[Key]]] = {}
 
     def role(self, user: Row) -> Row | None:
@@ -61,6 +62,8 @@ class Permissions:
         if user["role"] == "admin":
             return
         role = self.role(user)
+        if object_name == "brand_agents":
+            raise forbidden()
         if object_name.startswith(CUSTOM):
             held = role["configuration"]["custom_objects"] if role else {}
             if "read" not in held.get(object_name.removeprefix(CUSTOM), {}).get("scopes", ()):
@@ -92,6 +95,15 @@ class Permissions:
         return self._ticket_test(user)(self._store.table("tickets").rows[key])
 
     def _ticket_test(self, user: Row) -> Callable[[Row], bool]:
+        """Return what tells an agent's tickets: of their brands, and as their role allows."""
+        by_role = self._role_test(user)
+        if not self._has_department_spaces or user["role"] == "admin":
+            return by_role
+        memberships = self._store.table("brand_agents").rows.values()
+        brands = {row["brand_id"] for row in memberships if row["user_id"] == user["id"]}
+        return lambda ticket: ticket["brand_id"] in brands and by_role(ticket)
+
+    def _role_test(self, user: Row) -> Callable[[Row], bool]:
         access = self.ticket_access(user)
         own = user["id"]
         if access == "all":

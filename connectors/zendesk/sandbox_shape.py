@@ -19,7 +19,17 @@ from .sandbox_custom import define_custom_object, define_fields
 from .sandbox_store import Row, Store, Table
 from .sandbox_wire import stamp
 
-KINDS = ("group", "agent", "user", "organization", "role", "membership", "field", "status")
+KINDS = (
+    "group",
+    "agent",
+    "user",
+    "organization",
+    "role",
+    "membership",
+    "field",
+    "status",
+    "brand",
+)
 DECIDES = re.compile(r"\b(chief|c[efiot]o|vp|vice president|head|director|owner)\b", re.IGNORECASE)
 
 
@@ -98,6 +108,20 @@ class Shaper:
             number = self.id("role", list(given.ROLES).index(role))
             made.put(number, row, self.opened_at)
 
+    @property
+    def brand(self) -> int:
+        """Return the account's one brand."""
+        return self.id("field", 91)
+
+    def brand_member(self, user_id: int) -> Row:
+        """Return somebody's membership of the account's brand."""
+        return {
+            "user_id": user_id,
+            "brand_id": self.brand,
+            "created_at": self.opened,
+            "updated_at": self.opened,
+        }
+
     def groups(self) -> dict[str, int]:
         """Add the support groups; return their ids by name."""
         made = self.table("groups", given.GROUP)
@@ -116,6 +140,7 @@ class Shaper:
         """Add the company's own people and their groups; return the ids of users by email."""
         users = self.table("users", given.USER)
         memberships = self.table("group_memberships", {"default": False})
+        brands = self.table("brand_agents", {})
         ids: dict[str, int] = {}
         for at, person in enumerate(self.company.people):
             if person.helpdesk is None:
@@ -136,6 +161,9 @@ class Shaper:
                     "updated_at": self.opened,
                 }
                 memberships.put(self.id("membership", at * 100 + order), member, self.opened_at)
+            if person.helpdesk != "end_user":
+                # New members of a team are members of every brand.
+                brands.put(self.id("brand", at), self.brand_member(number), self.opened_at)
         return ids
 
     def agent(self, person: Person, groups: list[int]) -> Row:
@@ -284,7 +312,7 @@ class Shaper:
             "priority": None if by_tags else ticket.priority,
             "tags": sorted({*ticket.tags, *priority_tags, area}),
             "ticket_form_id": self.id("field", 90),
-            "brand_id": self.id("field", 91),
+            "brand_id": self.brand,
             "created_at": stamp(ticket.created_at),
             "updated_at": stamp(ticket.updated_at),
             "fields": fields,

@@ -185,6 +185,8 @@ def blank(object_name: str, ticket_fields: Sequence[int]) -> Row:
         return {"user_id": None, "group_id": None}
     if object_name == "organization_memberships":
         return {"user_id": None, "organization_id": None}
+    if object_name == "brand_agents":
+        return {"user_id": None, "brand_id": None}
     if object_name == "custom_roles":
         return {"name": "", "description": "", "role_type": 0, "configuration": {}}
     authors = dict.fromkeys(("created_by_user_id", "updated_by_user_id", "photo", "external_id"))

@@ -61,6 +61,7 @@ class Agent:
     suspended: bool = False
     chat_only: bool = False
     only_private_comments: bool = False
+    brands: tuple[int, ...] = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,12 @@ class Ticket:
     organization: int | None = None
     assignee: int | None = None
     requester: int = 0
+    brand: int | None = 0
 
 
 @dataclass(frozen=True)
 class Structure:
-    """A whole account; without roles it is on a plan that has none."""
+    """A whole account; without roles or brands it is on a plan that has none."""
 
     roles: tuple[Role, ...] = ()
     groups: tuple[bool, ...] = (True,)
@@ -83,6 +85,7 @@ class Structure:
     agents: tuple[Agent, ...] = (Agent(),)
     tickets: tuple[Ticket, ...] = (Ticket(),)
     assets: int = 0
+    has_brands: bool = False
 
     @property
     def emails(self) -> list[str]:
@@ -92,6 +95,8 @@ class Structure:
 
 _ints = st.integers(0, 4)
 _optional = st.none() | _ints
+# What shuts somebody out of everything is drawn seldom, or little else would be seen.
+_seldom = st.sampled_from((*[False] * 9, True))
 
 
 def _few(each: Any, most: int, least: int = 0) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -101,36 +106,43 @@ def _few(each: Any, most: int, least: int = 0) -> st.SearchStrategy[tuple[Any, .
 _roles = st.builds(
     Role,
     ticket_access=st.sampled_from(ACCESS),
-    role_type=st.sampled_from((STAFF, STAFF, STAFF, LIGHT, CHAT, CONTRIBUTOR)),
+    role_type=st.sampled_from((*[STAFF] * 6, LIGHT, CHAT, CONTRIBUTOR)),
     lists_users=st.booleans(),
     reads_assets=st.booleans(),
 )
 _agents = st.builds(
     Agent,
-    kind=st.sampled_from(("agent", "agent", "agent", "admin", "end-user")),
+    kind=st.sampled_from((*["agent"] * 8, "admin", "end-user")),
     role=_ints,
     restriction=st.sampled_from(RESTRICTIONS),
     groups=_few(_ints, 2),
     organizations=_few(_ints, 2),
     organization=_optional,
-    suspended=st.sampled_from((False, False, False, True)),
-    chat_only=st.sampled_from((False, False, False, True)),
+    suspended=_seldom,
+    chat_only=_seldom,
     only_private_comments=st.booleans(),
+    brands=_few(_ints, 3),
 )
 structures = st.builds(
     Structure,
     roles=_few(_roles, 3),
-    groups=_few(st.booleans(), 3, 1),
-    organizations=st.integers(1, 3),
-    agents=_few(_agents, 5, 2),
+    groups=_few(st.booleans(), 3, 2),
+    organizations=st.integers(2, 3),
+    agents=_few(_agents, 5, 3),
     tickets=_few(
         st.builds(
-            Ticket, group=_optional, organization=_optional, assignee=_optional, requester=_ints
+            Ticket,
+            group=_optional,
+            organization=_optional,
+            assignee=_optional,
+            requester=_ints,
+            brand=_optional,
         ),
         6,
-        1,
+        3,
     ),
     assets=st.integers(0, 2),
+    has_brands=st.booleans(),
 )
 
 
@@ -142,9 +154,11 @@ def _company() -> Company:
 def sandbox_of(structure: Structure) -> Any:
     """Return a sandbox that serves the structure's account."""
     whose = _company()
-    options = SandboxOptions(
-        seed=1, now=NOW, limits=False, switches={"custom_roles": bool(structure.roles)}
-    )
+    switches = {
+        "custom_roles": bool(structure.roles),
+        "department_spaces": structure.has_brands,
+    }
+    options = SandboxOptions(seed=1, now=NOW, limits=False, switches=switches)
     sandbox = load_sandbox_module("zendesk").ZendeskSandbox(whose, options)
     store = sandbox.store
     for table in store.tables.values():
@@ -185,6 +199,8 @@ def sandbox_of(structure: Structure) -> Any:
         put("users", key, name=f"Agent {place}", **_user(structure, place, agent))
         for group in {300 + each % len(structure.groups) for each in agent.groups}:
             put("group_memberships", next(numbers), user_id=key, group_id=group)
+        for brand in {800 + each % 3 for each in agent.brands}:
+            put("brand_agents", next(numbers), user_id=key, brand_id=brand)
         for each in {500 + each % structure.organizations for each in agent.organizations}:
             put("organization_memberships", next(numbers), user_id=key, organization_id=each)
     for place, ticket in enumerate(structure.tickets):
@@ -198,6 +214,7 @@ def sandbox_of(structure: Structure) -> Any:
             assignee_id=_key(100, ticket.assignee, 1 + len(structure.agents)),
             group_id=_key(300, ticket.group, len(structure.groups)),
             organization_id=_key(500, ticket.organization, structure.organizations),
+            brand_id=_key(800, ticket.brand, 3),
         )
     for place in range(structure.assets):
         put(assets, f"01JASSET{place:018d}", name=f"Asset {place}")

@@ -10,8 +10,8 @@ from tests.connectors.row_rules import text, visible_keys
 from tests.connectors.zendesk.account import open_account
 from tests.connectors.zendesk.driver import Cached, Engine, read_everything
 
-from firnline.access.model import AnyOf, FieldIn, Person
-from firnline.catalog.model import Catalog
+from firnline.access.model import AnyOf, FieldIn, Nothing, Person
+from firnline.catalog.model import Catalog, ObjectInfo
 from firnline.connectors.protocol import Connector
 from firnline.connectors.registry import load_connector
 from firnline.sandbox.server import listening
@@ -123,6 +123,51 @@ async def test_without_custom_roles_the_users_own_restriction_decides() -> None:
         wrong, given = await differing(sandbox, http)
     assert wrong == []
     assert len({len(seen.get("tickets", {})) for seen in given.values()}) >= 4
+
+
+async def test_agents_see_tickets_of_their_own_brands_only() -> None:
+    """Of two brands agents belong to both, one or none; administrators to all."""
+    sandbox = open_account("acme", department_spaces=True)
+    tickets = sandbox.store.table("tickets")
+    for number in tickets.live()[::3]:
+        sandbox.change("tickets", str(number), brand_id=77)
+    memberships = sandbox.store.table("brand_agents")
+    for place, key in enumerate(memberships.live()):
+        user = memberships.rows[key]["user_id"]
+        if place % 3:
+            sandbox.add("brand_agents", user_id=user, brand_id=77)
+        if place % 3 == 1:
+            sandbox.delete("brand_agents", str(key))
+    sandbox.advance(600)  # exports hold changes back for a while
+    async with (
+        listening(sandbox.app) as url,
+        httpx2.AsyncClient(base_url=url, trust_env=False) as http,
+    ):
+        wrong, given = await differing(sandbox, http)
+    assert wrong == []
+    counts = {len(seen.get("tickets", {})) for seen in given.values()}
+    assert len(counts) >= 4
+    assert max(counts) == sandbox.counts()["tickets"]
+
+
+async def test_brands_that_were_never_read_hide_all_tickets(engine: Engine) -> None:
+    catalog = await engine.discover()
+    brands = ObjectInfo(
+        name="brand_agents", key="id", exposed=False, fields=catalog.objects[0].fields
+    )
+    catalog = catalog.model_copy(update={"objects": (*catalog.objects, brands)})
+    role = {"5": {"id": "5", "name": "R", "configuration": {"ticket_access": "all"}}}
+    tables: Any = {"users": {"7": {**USER, "custom_role_id": "5"}}, "custom_roles": role}
+    person = Person("ann@acme.example")
+
+    unread = engine.connector.access(Cached(tables), catalog, person).object("tickets")
+    assert not unread.readable
+    tables["brand_agents"] = {}
+    none = engine.connector.access(Cached(tables), catalog, person).object("tickets")
+    assert none.rows == Nothing()
+    tables["brand_agents"] = {"1": {"id": "1", "user_id": "7", "brand_id": "77"}}
+    one = engine.connector.access(Cached(tables), catalog, person).object("tickets")
+    assert one.rows == FieldIn("brand_id", frozenset({"77"}))
 
 
 async def test_a_role_that_may_not_list_users_hides_them(

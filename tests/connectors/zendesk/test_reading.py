@@ -216,6 +216,7 @@ def test_a_wire_key_that_is_no_graphql_name_keeps_its_value(connector: Connector
         user_fields=rows,
         organization_fields=[],
         custom_roles=[],
+        brand_agents=None,
         custom_objects=[],
         custom_object_fields={},
     )
@@ -235,6 +236,7 @@ async def test_discovery_of_a_plan_without_roles_and_custom_objects_goes_on(
     sandbox.faults += [fault("custom_roles", 403), fault("custom_objects", 404)]
     catalog = await engine.discover()
     assert "custom_roles" not in catalog.by_name
+    assert "brand_agents" not in catalog.by_name
     # Without roles each agent's own restriction counts, which may be to organizations.
     assert "organization_memberships" in catalog.by_name
 
