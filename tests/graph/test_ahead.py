@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.graph.test_warming import warming
+from tests.graph.verified import verified_world
 from tests.graph.world import World, seeded
 
 from firnline.access.principal import Principal
 from firnline.graph.answer import Question
+from firnline.graph.askers import row_of
 from firnline.graph.execution import Execution
 from firnline.graph.memory.recall import Asked
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.plan import Planner
+from firnline.graph.samples import Shape
 from firnline.state.database import StateUnavailableError
 from firnline.state.rows import AskerRow
 
@@ -342,3 +346,21 @@ def test_token_that_reaches_less_is_compiled_for_apart(served: World, work: Work
     assert work.planned == []
     assert answer(full) == before[full] != before[narrow]
     assert work.planned
+
+
+def test_warming_asks_no_source_about_records(connectors: None, tmp_path: Path) -> None:
+    """What a source has to confirm is asked about when a person asks, and not before."""
+    verified = verified_world(tmp_path, is_resident=True)
+    operation = verified.publish(TEXT)
+    principal = Principal("acme", ALL)
+    asker = row_of(principal, operation, Shape({"n": 5}, ("least",)), verified.clock)
+    verified.runner.run(verified.state.askers.remember([asker]))
+
+    warm(verified)
+    before = list(verified.source.asked)
+    answer = ask(verified, operation, ALL)
+
+    assert before == []
+    assert verified.source.asked
+    assert answer.data["crm"]["accounts"]["nodes"]
+    verified.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from tests.graph.verified import verified_world
 from tests.graph.world import World, seeded
 
 from firnline.access.principal import Principal
@@ -149,19 +151,13 @@ def test_counts_below_parents_cost_one_look_for_all_of_them(world: World) -> Non
     assert many - few <= 200
 
 
-def test_what_a_source_has_to_confirm_counts_as_full_pages(
-    own_world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_source_has_to_confirm_counts_as_full_pages(world: World, tmp_path: Path) -> None:
     """Fewer records may be shown than are stored, whoever asks."""
-    own_world.fill(seeded())
-    text = "{ accounts(first: 200) { nodes { id name } } }"
-    assert cost(own_world, text) < 400
-    graph = own_world.runner.run(own_world.graphs.graph("acme"))
-    found = graph.objects["Account"]
-    verified = found.policy.model_copy(update={"mode": "verify"})
-    object.__setattr__(found, "policy", verified)
+    verified = verified_world(tmp_path)
 
-    assert cost(own_world, text) == 400
+    assert cost(world, LIST % 200) == ACCOUNTS * 2
+    assert cost(verified, LIST % 200) == 200 * 2
+    verified.close()
 
 
 def test_edges_without_nodes_cost_their_page(world: World) -> None:

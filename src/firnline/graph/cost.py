@@ -69,7 +69,8 @@ def is_all_seen(scan: Scan) -> bool:
     rights = decisions.object(found.connection, found.source.name)
     # What the source has to confirm may be less than what is stored.
     is_whole = rights.readable and isinstance(rights.rows, Everything)
-    is_whole = is_whole and found.policy.mode in ("mirror", "policy")
+    is_mirrored = found.policy.mode != "verify" and found.type_name not in decisions.at_source
+    is_whole = is_whole and is_mirrored
     return is_whole and not found.where and not ruling_on(found, decisions).rows
 
 
