@@ -5,7 +5,7 @@ Takes rows of the object `grants` (email, object, access as JSON); tests write t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -115,6 +115,13 @@ class RightsTable(Connector):
             )
         key = person.email if found else None
         return SourceAccess(key, reason="" if found else "no active user", objects=found)
+
+    def people(self, rows: PermissionRows) -> Sequence[Person]:
+        return [
+            Person(row["email"], row["name"] or "", "", row["id"])
+            for row in rows.rows("users")
+            if row["email"]
+        ]
 
     def identify(self, settings: Mapping[str, str]) -> Steps[Identity]:
         raise NotImplementedError

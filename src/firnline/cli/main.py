@@ -17,6 +17,7 @@ from firnline.cli.demo import demo
 from firnline.cli.discover import discover
 from firnline.cli.init import init
 from firnline.cli.operations import operations
+from firnline.cli.people import people
 from firnline.cli.query import query
 from firnline.cli.running import report
 from firnline.cli.sandbox import sandbox
@@ -33,7 +34,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (init, check, connect, discover, sync, query, serve, sandbox, token, demo):
+for command in (init, check, connect, discover, sync, query, serve, sandbox, token, demo, people):
     cli.command()(command)
 cli.add_typer(schema, name="schema")
 cli.add_typer(operations, name="operations")
