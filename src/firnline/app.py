@@ -109,6 +109,11 @@ class App:
             mask_key=mask_key,
         )
         self.askers = Askers(connections.state.askers, clock=clock)
+        self.verification = Verification(
+            Verifying(connections, project.tenants, clock=clock),
+            clock,
+            deadline_s=settings.request_deadline_s * VERIFY_SHARE,
+        )
         self.responder = Responder(
             self.graphs,
             databases=self.database,
@@ -118,11 +123,7 @@ class App:
             resident=ResidentTables(settings.resident_mb * 1024 * 1024),
             kept_bytes=settings.response_cache_mb * 1024 * 1024,
             loads_behind=True,
-            verification=Verification(
-                Verifying(connections, project.tenants, clock=clock),
-                clock,
-                deadline_s=settings.request_deadline_s * VERIFY_SHARE,
-            ),
+            verification=self.verification,
             mask_key=mask_key,
             cost_max=settings.operation_cost_max,
             askers=self.askers,

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from firnline.access.principal import Principal
 from firnline.app import App, opened
+from firnline.cli.access import explained
 from firnline.connections.verifying import Verifying, VerifyNotConnectedError, VerifyPausedError
 from firnline.connectors.protocol import VerifyQuery
 from firnline.connectors.registry import load_module
@@ -32,6 +33,7 @@ PROJECT = Path(__file__).parent / "verifying"
 NOW = datetime.now(UTC).replace(microsecond=0)  # providers check tokens against the real time
 TENANT = "acme"
 LISTS = {"crm": "accounts", "desk": "tickets", "erp": "customers"}
+OBJECT_TYPES = {"crm": "Account", "desk": "Ticket", "erp": "Customer"}
 OBJECTS = {"crm": "Account", "desk": "tickets", "erp": "customer"}
 
 
@@ -164,6 +166,10 @@ async def test_verify_shows_what_the_source_shows_now_and_not_what_it_showed_at_
     assert await office.seen(connection, email) == truth
     counted = await office.ask(email, f"{{ {LISTS[connection]} {{ totalCount }} }}")
     assert counted["data"][LISTS[connection]]["totalCount"] == len(truth)
+    gone = min(before - truth)
+    facts = await explained(office.app, TENANT, email, OBJECT_TYPES[connection], record=gone)
+    assert facts["checkedAtSource"]["countsFor"] == "5s"
+    assert (facts["record"]["visibleAtSource"], facts["record"]["visible"]) == (True, False)
     (told,) = counted["access"]
     assert (told["effect"], told["source"], told["countsFor"]) == ("verified", connection, "5s")
 
@@ -256,7 +262,7 @@ async def test_source_that_is_down_denies_its_objects_within_the_asker_s_time(
     crm.faults.append(outage)
     email = crm.integration_email  # who sees everything when the source answers
     office.forget()
-    hurried = replace(office.app.responder._verification, deadline_s=1.5)
+    hurried = replace(office.app.verification, deadline_s=1.5)
     monkeypatch.setattr(office.app.responder, "_verification", hurried)
     try:
         told = await office.ask(email, "{ accounts { totalCount nodes { name } } }")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.app import App, opened
 from firnline.cli.explained_access import show_access
@@ -19,7 +21,7 @@ from firnline.cli.running import AsJson, Directory, print_json, run
 from firnline.errors import UsageError
 from firnline.graph.explain.access import AccessExplainer
 from firnline.graph.explain.access_diff import Difference, differences, rights_of
-from firnline.graph.policy.checks import Unasked
+from firnline.graph.policy.checks import Checks, until_settled
 from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.session import LazySnapshot, Session
 from firnline.graph.shape import TenantGraph
@@ -115,13 +117,12 @@ async def explained(
     graph = await app.graphs.graph(tenant)
     principal = Principal(tenant, person.lower())
 
-    def look(graph: TenantGraph, snapshot: LazySnapshot) -> dict[str, Any]:
-        decisions = app.graphs.decisions(graph, principal, snapshot)
+    def look(decisions: Decisions, checks: Checks | None, snapshot: LazySnapshot) -> dict[str, Any]:
         context = GraphContext(
             principal=principal,
             graph=graph,
             decisions=decisions,
-            checks=Unasked(decisions.at_source),
+            checks=checks,
             now=app.clock.now(),
             resolve=unexecuted,
             freshness=dict,
@@ -129,5 +130,8 @@ async def explained(
         return AccessExplainer(context, snapshot).explain(type_name, field=field, record=record)
 
     async with Session(await app.database(tenant)) as session:
-        found: dict[str, Any] = await session.run(look, graph)
+        decisions = await session.run(app.graphs.decisions, graph, principal)
+        checks = app.verification.checks(decisions, principal)
+        look_again = partial(session.run, look, decisions, checks)
+        found: dict[str, Any] = await until_settled(look_again, checks)
     return {"person": principal.email, **found}

@@ -26,6 +26,9 @@ def show_access(console: Console, facts: Mapping[str, Any]) -> None:
     rows = root.add(escape(f"records: {facts['rows']}"))
     if facts["why"]:
         rows.add(escape(facts["why"]))
+    checked = facts["checkedAtSource"]
+    if checked is not None:
+        rows.add(escape(f"{checked['reason']}; what it says counts for {checked['countsFor']}"))
     narrowed = "narrows the records further" if facts["isNarrowedByPolicy"] else "adds nothing"
     root.add(escape(f"policy: mode {facts['mode']}, {narrowed}"))
     _grow_verbs(root, facts["verbs"])

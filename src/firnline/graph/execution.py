@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 from graphql import GraphQLObjectType, GraphQLResolveInfo, get_named_type
 
-from firnline.access.at_source import UncheckedError
 from firnline.graph.cost import COST_MAX, CostError, Planned, cost_of, unknown
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.explain.explanation import Explanation
@@ -25,7 +24,7 @@ from firnline.graph.memory.levels import Level, RecordLevel
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.memory.views import ResidentReader
 from firnline.graph.plan import Planner
-from firnline.graph.policy.checks import ROUNDS_MAX, TooManyRoundsError
+from firnline.graph.policy.checks import until_settled
 from firnline.graph.request import Completed, GraphContext
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.session import LazySnapshot, Session
@@ -82,13 +81,10 @@ class Execution:
 
     async def _asked_until_settled(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Return what work on the snapshot gives, once the sources said what it has to know."""
-        for _ in range(ROUNDS_MAX):
-            try:
-                return await self._session.run(work, *arguments)
-            except UncheckedError as unchecked:
-                assert self.context is not None and self.context.checks is not None
-                await self.context.checks.ask(unchecked)
-        raise TooManyRoundsError(ROUNDS_MAX)
+        assert self.context is not None
+        return await until_settled(
+            partial(self._session.run, work, *arguments), self.context.checks
+        )
 
     @property
     def is_compilable(self) -> bool:

@@ -65,6 +65,7 @@ class AccessExplainer:
             "because": source.grounds(),
             "rows": in_words(rows) if source.access.readable else "none",
             "why": rows.why if source.access.readable else "",
+            "checkedAtSource": self._checked(type_name),
             "isNarrowedByPolicy": bool(ruling_on(found, self.context.decisions).rows),
             **self._verdicts(found).as_dict(),
         }
@@ -77,6 +78,14 @@ class AccessExplainer:
             "readAt": min((at for at in ages.values() if at), default=None),
             "ages": ages,
         }
+
+    def _checked(self, type_name: str) -> dict[str, str] | None:
+        """Return why each record has to be confirmed at its source, None where none has to."""
+        about = self.context.decisions.at_source.get(type_name)
+        if about is None:
+            return None
+        reason = about.reason or "each record is checked at its source"
+        return {"reason": reason, "countsFor": f"{about.kept_for.total_seconds():.0f}s"}
 
     def _denial(self, found: GraphObject) -> tuple[str, str] | None:
         """Return why nothing of an object is readable, as scans find it, and who says so."""

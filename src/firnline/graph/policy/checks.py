@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from firnline.access.at_source import AtSource, UncheckedError
 from firnline.access.decisions import Decisions
@@ -26,6 +26,7 @@ from firnline.graph.policy.confirmed_keys import ConfirmedKeys, Holder, Verdict
 from firnline.graph.policy.settling import Fetch, Slot, settled
 from firnline.graph.request import AccessNote, SourceChecks
 
+T = TypeVar("T")
 CANDIDATES_MAX = 2_000  # of one operation
 ROUNDS_MAX = 64  # of one root field
 SPREAD_MAX = 64
@@ -304,6 +305,20 @@ def _span(length: timedelta) -> str:
 
 def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+async def until_settled(work: Callable[[], Awaitable[T]], checks: SourceChecks | None) -> T:
+    """Return what `work` returns once the sources said what it has to know.
+
+    It is begun anew after each question. Raises TooManyRoundsError.
+    """
+    for _ in range(ROUNDS_MAX):
+        try:
+            return await work()
+        except UncheckedError as unchecked:
+            assert checks is not None
+            await checks.ask(unchecked)
+    raise TooManyRoundsError(ROUNDS_MAX)
 
 
 def errors_of(checks: SourceChecks | None) -> Iterable[Mapping[str, Any]]:
