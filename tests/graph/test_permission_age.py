@@ -245,3 +245,60 @@ def test_answer_under_way_when_the_limit_passes_is_not_shared_with_later_askers(
     assert aged.graphs.term(graph, principal) == before
     aged.pass_time(timedelta(seconds=1))
     assert aged.graphs.term(graph, principal) != before
+
+
+BY_ACCOUNT = {"account": {"rating": {"gte": 0}}}
+DEALS = "{ deals(first: 3) { nodes { id amount } totalCount } }"
+
+
+@pytest.mark.parametrize("mode", ["policy", "mirror"])
+@pytest.mark.parametrize(
+    ("own", "other", "hours"), [("2h", None, 2), (None, "3h", 3), ("4h", "3h", 3), ("2h", "3h", 2)]
+)
+def test_conditions_look_at_records_within_the_limits_of_both_objects(
+    aged: AgedWorld, mode: str, own: str | None, other: str | None, hours: int
+) -> None:
+    """A rule about the account of a deal is not decided by accounts older than either allows."""
+    deal = {"mode": mode, "rows": BY_ACCOUNT, "max_age": own}
+    aged.state_access(objects={"*": MIRROR, "Deal": deal, "Account": {**MIRROR, "max_age": other}})
+    # Only the records that the condition looks at are old.
+    aged.pass_time(HOUR)
+    aged.synced(NOW + HOUR, [("crm", each.name) for each in CATALOGS["crm"].objects])
+    aged.synced(NOW, [("crm", "accounts")])
+    for _ in range(3):
+        assert aged.data(DEALS)["deals"]["totalCount"] > 3
+
+    aged.pass_time((hours - 1) * HOUR)
+    assert aged.data(DEALS)["deals"]["totalCount"] > 3
+    aged.pass_time(timedelta(microseconds=1))
+    for _ in range(2):
+        assert aged.data(DEALS) == {"deals": {"nodes": [], "totalCount": 0}}
+
+    note = aged.notes(DEALS)["Deal"]
+    assert (note["effect"], note["source"]) == ("denied", "policy")
+    assert "records of crm that are of 2026-11-22T12:00:00Z" in note["reason"]
+    aged.synced(aged.clock.now())
+    assert aged.data(DEALS)["deals"]["totalCount"] > 3
+
+
+def test_condition_of_a_field_that_looks_at_old_records_withholds_the_field_alone(
+    aged: AgedWorld,
+) -> None:
+    fields = {"amount": {"rows": BY_ACCOUNT}}
+    deal = {**MIRROR, "fields": fields}
+    aged.state_access(objects={"*": MIRROR, "Deal": deal, "Account": {**MIRROR, "max_age": "2h"}})
+    assert any(node["amount"] for node in aged.data(DEALS)["deals"]["nodes"])
+
+    aged.pass_time(2 * HOUR + timedelta(seconds=1))
+
+    nodes = aged.data(DEALS)["deals"]["nodes"]
+    assert [node["amount"] for node in nodes] == [None] * 3
+    assert aged.notes(DEALS)["Deal.amount"]["effect"] == "masked"
+
+
+def test_conditions_look_at_nothing_that_was_never_read_whole(aged: AgedWorld) -> None:
+    deal = {"mode": "policy", "rows": BY_ACCOUNT, "max_age": "2h"}
+    aged.state_access(objects={"*": MIRROR, "Deal": deal})
+    aged.synced(None, [("crm", "accounts")])
+    assert aged.data(DEALS)["deals"]["totalCount"] == 0
+    assert "were not all read whole yet" in aged.notes(DEALS)["Deal"]["reason"]

@@ -37,6 +37,14 @@ POLICY: dict[str, Any] = {
     "providers": {
         "alpine": {
             "*": {"mode": "mirror"},
+            "deals": {
+                "mode": "mirror",
+                "fields": {
+                    "amount": {
+                        "rows": {"Account": {"region": {"in": {"principal": "attributes.regions"}}}}
+                    }
+                },
+            },
             "accounts": {"mode": "mirror", "fields": {"revenue": {"rows": {"tier": {"eq": "A"}}}}},
         }
     },
@@ -143,17 +151,19 @@ def test_filters_sorts_groups_and_aggregates_know_the_shown_values_only(
     assert found == expected
 
 
+@pytest.mark.parametrize("face", ["deals(first: 200) {", "crm { deals(first: 200) {"])
 @pytest.mark.parametrize("is_resident", [False, True], ids=["duckdb", "resident"])
 def test_change_of_a_related_record_shows_and_hides_values_at_once(
-    connectors: None, tmp_path: Path, is_resident: bool
+    connectors: None, tmp_path: Path, is_resident: bool, face: str
 ) -> None:
     """What was kept or brought into memory depends on the records that conditions look at."""
     world = with_policy(tmp_path, POLICY, is_resident=is_resident)
     world.responder._recall._kept = KeptAnswers(1 << 22)
-    who, text = regional("north"), "{ deals(first: 200) { nodes { id amount } } }"
+    text = f"{{ {face} nodes {{ id amount }} }} " + "}" * face.count("{")
 
     def shown() -> set[str]:
-        nodes = asked(world, text, who)["data"]["deals"]["nodes"]
+        found = asked(world, text, regional("north"))["data"]
+        nodes = found.get("crm", found)["deals"]["nodes"]
         return {each["id"] for each in nodes if each["amount"] is not None}
 
     for _ in range(3):

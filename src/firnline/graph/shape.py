@@ -139,6 +139,11 @@ class TenantGraph:
         return age_limits(self)
 
     @cached_property
+    def has_age_limits(self) -> bool:
+        """Say whether any policy states how old something may be."""
+        return any(found.policy.max_age is not None for found in self.objects.values())
+
+    @cached_property
     def shape(self) -> str:
         """Return a digest of all that is visible: equal shapes may share one schema."""
         digest = hashlib.sha256()

@@ -21,6 +21,7 @@ from firnline.clock import Clock, SystemClock
 from firnline.connectors.registry import load_connector
 from firnline.graph.policy.at_source import checked_at_source
 from firnline.graph.policy.binding import rulings
+from firnline.graph.policy.condition_age import ConditionAges
 from firnline.graph.policy.permission_age import Ages, Stamps, ages_of
 from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph
@@ -85,7 +86,7 @@ class _Decided:
             return False
         until = self.decisions.valid_until
         # Where no policy states a limit it does not matter how old anything is.
-        is_as_old = self.freshness is snapshot.freshness or not graph.age_limits
+        is_as_old = self.freshness is snapshot.freshness or not graph.has_age_limits
         return is_as_old and (until is None or now <= until)
 
 
@@ -187,6 +188,9 @@ class TenantGraphs:
             read = {name: [each for each, _ in found.read] for name, found in rights.items()}
             ages = ages_of(graph, sources, read, stamps=snapshot.freshness, now=now)
         versions = {name: found.read for name, found in rights.items()}
+        condition_ages = ConditionAges(graph.tenant, snapshot.freshness, now)
+        ruled = rulings(graph, principal, stored=stored, ages=condition_ages)
+        ends = filter(None, (ages.valid_until, condition_ages.valid_until))
         at_source, denied = checked_at_source(graph, sources, versions, ages.too_old)
         return Decisions(
             sources=sources,
@@ -195,8 +199,8 @@ class TenantGraphs:
             stored=stored,
             too_old=denied,
             at_source=at_source,
-            valid_until=ages.valid_until,
-            rulings=rulings(graph, principal, stored=stored, now=now),
+            valid_until=min(ends, default=None),
+            rulings=ruled,
             reach=self.reach(principal),
         )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from firnline.access.decisions import Decisions
@@ -20,9 +19,11 @@ from firnline.catalog.conditions import COLUMN_TYPES, condition
 from firnline.catalog.mapping import path_steps, source_paths
 from firnline.errors import UsageError
 from firnline.graph.moments import is_timeless, is_timeless_field
+from firnline.graph.policy.condition_age import ConditionAges
 from firnline.graph.policy.facts import UnboundError, fact
 from firnline.graph.policy.verbs import preset_values, refused_of_field, refused_of_object
 from firnline.graph.shape import GraphField, GraphObject, GraphRelation, TenantGraph
+from firnline.spec.durations import shorter
 from firnline.spec.verbs import PRESET_VERBS, READING, VERBS, FieldPolicy
 
 Stored = Mapping[str, Mapping[str, frozenset[str]]]
@@ -30,11 +31,11 @@ _SEVERAL = frozenset({"in", "notIn", "iin", "hasAny", "hasAll"})
 
 
 def rulings(
-    graph: TenantGraph, principal: Principal, *, stored: Stored, now: datetime
+    graph: TenantGraph, principal: Principal, *, stored: Stored, ages: ConditionAges
 ) -> dict[str, Ruling]:
     """Return the ruling on every object of the graph whose policy says more than modes."""
     return {
-        name: _ruling(graph, found, principal, stored, now)
+        name: _ruling(graph, found, principal, stored, ages)
         for name, found in graph.objects.items()
         if is_ruled(found)
     }
@@ -57,10 +58,10 @@ def _ruling(
     found: GraphObject,
     principal: Principal,
     stored: Stored,
-    now: datetime,
+    ages: ConditionAges,
 ) -> Ruling:
     def bind(conditions: Mapping[str, Any]) -> tuple[dict[str, Any], _Binder]:
-        binder = _Binder(graph, principal, stored, now)
+        binder = _Binder(graph, found, principal, stored, ages)
         return binder.bound(found, conditions), binder
 
     refused = refused_of_object(found, principal)
@@ -79,7 +80,7 @@ def _ruling(
     presets: dict[str, Mapping[str, Any]] = {}
     for verb in PRESET_VERBS:
         try:
-            presets[verb] = preset_values(found, verb, principal, now)
+            presets[verb] = preset_values(found, verb, principal, ages.now)
         except UnboundError as unbound:
             refused.setdefault(verb, f"the builder's policy {unbound}")
     return Ruling(
@@ -117,9 +118,10 @@ def _require_whole_key(found: GraphObject, fields: Mapping[str, FieldRuling]) ->
 @dataclass(slots=True)
 class _Binder:
     graph: TenantGraph
+    ruled: GraphObject
     principal: Principal
     stored: Stored
-    now: datetime
+    ages: ConditionAges
     reads: set[tuple[str, str]] = field(default_factory=set)
     is_timeless: bool = True
 
@@ -181,13 +183,15 @@ class _Binder:
     def _holds(self, found: GraphObject, object_name: str, field_name: str) -> None:
         if field_name not in self.stored.get(found.connection, {}).get(object_name, ()):
             raise UnboundError("depends on records that were not synced yet")
+        limit = shorter(self.ruled.policy.max_age, found.policy.max_age)
+        self.ages.require(found.connection, object_name, limit)
         self.reads.add((found.connection, object_name))
 
     def _operand(self, declared: GraphField, operator: str, operand: Any) -> Any:
         value = self._value(operand, is_several=operator in _SEVERAL)
         nothing = Bound(None, COLUMN_TYPES[declared.scalar])
         try:
-            condition(nothing, declared.scalar, operator, value, self.now)
+            condition(nothing, declared.scalar, operator, value, self.ages.now)
         except UsageError:
             # Not the error's own text: it could show the condition to those whom it binds.
             raise UnboundError("cannot be compared with what the token holds") from None

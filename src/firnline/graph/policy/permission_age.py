@@ -108,8 +108,13 @@ def _looked_at(access: SourceAccess, sources: Collection[str]) -> Iterator[str]:
 
 def _oldest(stamps: Collection[datetime | None], now: datetime) -> datetime | None:
     """Return the oldest stamp, None when one of them tells no age."""
-    readable = [each for each in stamps if each is not None and each <= now + _AHEAD_MAX]
-    return min(readable, default=now) if len(readable) == len(stamps) else None
+    readable = [each for each in stamps if readable_stamp(each, now) is not None]
+    return min(filter(None, readable), default=now) if len(readable) == len(stamps) else None
+
+
+def readable_stamp(stamp: datetime | None, now: datetime) -> datetime | None:
+    """Return a stamp, None where it tells no age."""
+    return None if stamp is None or stamp > now + _AHEAD_MAX else stamp
 
 
 def _reason(tenant: str, limit: AgeLimit, oldest: datetime | None) -> str:

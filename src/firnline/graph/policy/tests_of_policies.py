@@ -26,6 +26,7 @@ from firnline.catalog.mapping import scalar_of
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo, ScalarName
 from firnline.errors import UsageError
 from firnline.graph.policy.binding import rulings
+from firnline.graph.policy.condition_age import ConditionAges
 from firnline.graph.policy.verdicts import Verdicts
 from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.scan import Aliases, MaskedFieldError, Scan
@@ -316,12 +317,13 @@ def _context(graph: TenantGraph, test: PolicyTest, now: datetime) -> GraphContex
         for name, catalog in graph.catalogs.items()
     }
     catalog = graph.catalogs[_PLACE]
+    ages = ConditionAges(graph.tenant, None, now)
     decisions = Decisions(
         sources={_PLACE: SourceAccess("test", "", {each.name: _WHOLE for each in catalog.objects})},
         catalogs=graph.catalogs,
         columns=graph.columns,
         stored=stored,
-        rulings=rulings(graph, principal, stored=stored, now=now),
+        rulings=rulings(graph, principal, stored=stored, ages=ages),
     )
     return GraphContext(
         principal=principal,

@@ -23,7 +23,7 @@ def check_modes(findings: Findings, access: AccessSpec) -> None:
             message = f"{quoted(name)} leaves all to the builder, who says nothing"
             hint = "State `rows`: which records somebody sees, or use `mode: mirror`."
             findings.value((*path, "mode"), "policy_without_rows", message, hint)
-        if policy.max_age is not None and policy.mode != "mirror":
+        if policy.max_age is not None and policy.mode not in ("mirror", "policy"):
             message = f"`max_age` has no effect: {quoted(name)} is not mirrored"
             hint = "Add `mode: mirror`, or drop `max_age`."
             findings.key((*path, "max_age"), "max_age_without_mirror", message, hint)
