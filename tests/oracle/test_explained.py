@@ -42,7 +42,7 @@ WORDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "zendesk-membership": (
         ("group restriction by", "which the agent is in"),
-        ("group restriction by", "which the agent is not in"),
+        ("group restriction by", "groups that the agent is in; none"),
     ),
     "zendesk-role": (
         ("all tickets, by", '"kind":"custom role"', "tickets: all"),
