@@ -1,7 +1,9 @@
 """Sealed cursors: where a page ended, readable by this gateway only.
 
 A cursor holds the sort values of a record, so it is encrypted, and bound to tenant, principal and
-question: a cursor of another person or another question is refused, never interpreted.
+question: a cursor of another person or another question is refused, never interpreted. Equal places
+of equal questions have equal cursors (RFC 5297 is made for that): answers that tell the same are
+the same bytes, or a subscription would be told of every change that it may not see.
 """
 
 from __future__ import annotations
@@ -9,20 +11,17 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from firnline.cache.query import FALSE, Bound, Call, Expression, all_of, any_of
 from firnline.catalog.conditions import COLUMN_TYPES
 from firnline.errors import UsageError
 from firnline.graph.filter import SortKey
-
-_NONCE_BYTES = 12
 
 
 class CursorError(UsageError):
@@ -41,20 +40,19 @@ class CursorSeal:
     """Seals sort values with a key of this installation; `binding` is what a cursor belongs to."""
 
     def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"cursor:" + key).digest())
+        self._cipher = AESSIV(hashlib.sha512(b"cursor:" + key).digest())
 
     def seal(self, values: Sequence[Any], binding: bytes) -> str:
         """Return the cursor of a record whose sort values, in their JSON form, are `values`."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, orjson.dumps(list(values)), binding)
-        return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+        sealed = self._cipher.encrypt(orjson.dumps(list(values)), [binding])
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, cursor: str, binding: bytes) -> list[Any]:
         """Return the sort values; raises CursorError."""
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
             raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-            opened = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], binding)
+            opened = self._cipher.decrypt(raw, [binding])
         except (binascii.Error, ValueError, InvalidTag) as error:
             raise CursorError from error
         values = orjson.loads(opened)
