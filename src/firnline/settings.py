@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     operation_cost_max: int = Field(default=20_000_000, ge=1)  # values of one answer, by estimate
     queries_running_max: int = Field(default=8, ge=1)  # at once, of one tenant
     queries_waiting_max: int = Field(default=128, ge=0)
+    subscriptions_max: int = Field(default=200, ge=0)  # open at once, of one tenant; 0: none
+    subscriptions_person_max: int = Field(default=20, ge=0)  # of one person
     persisted_only: bool = False  # published operations only, at every tenant
     explain: bool = False  # people may see how their operations are answered; in development always
     metrics_token: SecretStr | None = Field(default=None, min_length=16)

@@ -52,6 +52,11 @@ class KnownTokens(Generic[T]):
         self._known.move_to_end(digest)
         return known.holder
 
+    def expiry_s(self, token: str) -> float | None:
+        """Return when a token that was verified ends, by its own word; None where it is unknown."""
+        known = self._known.get(self._digest(token))
+        return None if known is None else known.expires_s
+
     def remember(self, token: str, holder: T, claims: Mapping[str, Any]) -> None:
         """Keep `holder` under a token whose signature and `claims` have all been checked."""
         begins_s = max(claims.get("nbf", 0), claims.get("iat", 0))

@@ -60,6 +60,19 @@ class TokenRefusedError(FirnlineError):
         )
 
 
+class TokenExpiredError(FirnlineError):
+    """The token of a running subscription has expired."""
+
+    code = "token_expired"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the token that this subscription was opened with has expired",
+            hint="Subscribe again with a current token.",
+        )
+
+
 class SigningKeysError(FirnlineError):
     """The configured JWK Set cannot be used to check tokens."""
 
@@ -91,6 +104,9 @@ class Principal:
     purpose: str = ""
     attributes: Mapping[str, Attribute] = field(default_factory=Attributes)
     credential: str = field(default="", compare=False, repr=False)
+    # The published operation that is asked, by name and id: known to the gateway, never a claim.
+    # Only set where the policy asks for it, so that answers are shared wherever it does not.
+    operation: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not isinstance(self.attributes, Attributes):
@@ -155,6 +171,13 @@ class TokenVerifier:
         principal = _principal(claims, token)
         self._known.remember(token, principal, claims)
         return principal
+
+    def seconds_left(self, token: str) -> float:
+        """Return for how long a token that was just verified goes on being accepted."""
+        expires_s = self._known.expiry_s(token)
+        if expires_s is None:
+            return 0.0
+        return expires_s + SKEW_MAX_S - self._clock.now().timestamp()
 
     def _verified_claims(self, token: str, *, now_s: int) -> Mapping[str, Any]:
         if not _COMPACT.fullmatch(token):

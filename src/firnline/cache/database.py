@@ -27,6 +27,7 @@ from firnline.cache.bookkeeping import (
     read_fields,
     read_versions,
 )
+from firnline.cache.commits import Commits
 from firnline.cache.naming import table_reference
 from firnline.cache.opening import (
     CacheError,
@@ -141,6 +142,7 @@ class TenantDatabase:
         self._versions: Versions = MappingProxyType({})
         self._freshness: tuple[int, Freshness] = (-1, MappingProxyType({}))
         self.generation = 0  # raised by every commit of this process, and by those found at waking
+        self.commits = Commits()  # told after each raise
 
     @classmethod
     def open(
@@ -232,6 +234,7 @@ class TenantDatabase:
             self.generation += 1
         self._versions = MappingProxyType(dict(versions))
         self._freshness = (self.generation, freshness)
+        self.commits.tell()
 
     def _remember_freshness(self, cursor: duckdb.DuckDBPyConnection) -> Freshness:
         generation, known = self._freshness
@@ -274,6 +277,7 @@ class TenantDatabase:
                     # than it is, and never for younger.
                     self._versions = MappingProxyType(dict(versions))
                     self.generation += 1
+                    self.commits.tell()
             except BaseException:
                 _leave(cursor)
                 raise

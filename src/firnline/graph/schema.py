@@ -68,11 +68,14 @@ class TenantSchema(strawberry.Schema):
         types = RecordTypes(graph.objects, base.type_map)
         query_type = base.query_type
         assert query_type is not None
-        fields = {**query_type.fields, **dict(types.root_fields())}
+        records = dict(types.root_fields())
+        fields = {**query_type.fields, **records}
         fields |= entity_field(types.entities(), _resolve_setwise)
-        query = GraphQLObjectType("Query", fields)
         self._schema = GraphQLSchema(
-            query=query, directives=base.directives, extensions=base.extensions
+            query=GraphQLObjectType("Query", fields),
+            subscription=_subscription(records),
+            directives=base.directives,
+            extensions=base.extensions,
         )
         self._schema._strawberry_schema = self  # type: ignore[attr-defined]
 
@@ -101,6 +104,17 @@ class TenantSchema(strawberry.Schema):
         """Leave logging to respond, and no suggestions: they would name what may be hidden."""
         for error in errors:
             error.message = error.message.partition(" Did you mean ")[0]
+
+
+def _subscription(records: Mapping[str, GraphQLField]) -> GraphQLObjectType | None:
+    """Return the root type of live queries: the very fields that a query reads records with."""
+    if not records:
+        return None
+    return GraphQLObjectType(
+        "Subscription",
+        records,
+        description="One field each, answered at once, and again whenever that changes for you.",
+    )
 
 
 def _parser_cache() -> ParserCache:

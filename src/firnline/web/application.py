@@ -19,12 +19,14 @@ from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.web.assets import Assets
+from firnline.web.connection import CONNECTIONS_MAX
 from firnline.web.figures import FiguresEdge
 from firnline.web.gateway import Gateway
 from firnline.web.graphiql import GraphiQL
 from firnline.web.graphql import GraphEdge
 from firnline.web.health import Health
 from firnline.web.limiter import QueryLimiter
+from firnline.web.open_streams import OpenStreams
 from firnline.web.refusals import Refuser
 from firnline.web.shield import Shield
 from firnline.web.signin import OwnAddress, Sessions, SignIn
@@ -42,7 +44,19 @@ def create_web(
         waiting_max=settings.queries_waiting_max,
         wait_s=settings.request_deadline_s / 2,  # the other half is for the answer
     )
-    edge = GraphEdge(gateway, verifier, limiter=limiter, deadline_s=settings.request_deadline_s)
+    streams = OpenStreams(
+        tenant_max=settings.subscriptions_max,
+        person_max=settings.subscriptions_person_max,
+        total_max=CONNECTIONS_MAX // 2,  # whoever asks questions must find a connection
+    )
+    edge = GraphEdge(
+        gateway,
+        verifier,
+        limiter=limiter,
+        streams=streams,
+        clock=clock,
+        deadline_s=settings.request_deadline_s,
+    )
     health = Health(gateway)
     figures = FiguresEdge(gateway, token=settings.metrics_token, development=settings.development)
     routes: list[BaseRoute] = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from graphql import OperationDefinitionNode, OperationType
 
@@ -18,14 +18,16 @@ from firnline.cache.database import TenantDatabase
 from firnline.catalog.relative_time import resolve
 from firnline.errors import FirnlineError
 from firnline.graph.answer import Answer
+from firnline.graph.changes import Changes, Mark
 from firnline.graph.documents import PUBLISHED_AGE_S, DocumentRules, Documents
 from firnline.graph.explain.explanation import Detail, explained_to
 from firnline.graph.guard import DocumentLimits, guarded
+from firnline.graph.live import fingerprint, is_last, is_subscription, pace_of
 from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.web.again import CountedRepeat
-from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
+from firnline.web.gateway import Example, GraphAnswer, GraphRequest, Live, PersonChoice
 from firnline.web.observed import Observed, observing, repeated
-from firnline.web.refusals import MethodNotAllowedError
+from firnline.web.refusals import MethodNotAllowedError, SubscriptionStreamError
 
 _FIELDS_SHOWN = 6
 _VARIABLE = re.compile(r"\$(\w+)\s*:\s*(\w+)")
@@ -49,6 +51,7 @@ class ProjectGateway:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._changes = Changes(app.graphs.graph, app.database)
         self._documents = Documents(app.state, rules=self._rules, clock=app.clock)
 
     async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
@@ -70,8 +73,12 @@ class ProjectGateway:
             is_apollo=is_apollo,
         )
         observed.operation = document.name
-        if request.queries_only:
+        is_live = is_subscription(document.text, request.operation_name)
+        if is_live and not request.takes_events:
+            raise SubscriptionStreamError
+        if request.queries_only and not is_live:
             require_query(document.text, request.operation_name)
+        mark = await self._changes.mark(principal.tenant) if is_live else None
         answer = await self._app.ask(
             principal,
             document.text,
@@ -80,6 +87,7 @@ class ProjectGateway:
             explain=self._detail(principal, request),
             takes_parts=request.takes_parts,
             published=document.published,
+            unsent=request.known,
         )
         observed.answer = answer
         if answer.executed and request.query is not None and request.document_id:
@@ -92,8 +100,34 @@ class ProjectGateway:
             tagged=answer.body(is_marked=False)
             if request.queries_only and answer.is_kept
             else None,
-            again=await self._again(principal, request, observed, answer),
+            again=None if is_live else await self._again(principal, request, observed, answer),
+            live=None if mark is None else await self._live(principal, answer, mark),
         )
+
+    async def _live(self, principal: Principal, answer: Answer, mark: Mark) -> Live:
+        """Return what a subscription needs to know of an answer."""
+        graphs = self._app.graphs
+        until, _ = graphs.term(await graphs.graph(principal.tenant), principal)
+        left_s = None if until is None else (until - self._app.clock.now()).total_seconds()
+        pace = pace_of(answer, left_s)
+        return Live(fingerprint(answer), mark, pace.rest_s, pace.renewed_s, is_last(answer))
+
+    async def is_subscription(self, principal: Principal, request: GraphRequest) -> bool:
+        """Say whether `request` asks to be answered again and again."""
+        if principal.tenant not in self._app.project.tenants:
+            return False  # as whatever cannot be found: who executes it is told
+        try:
+            document = await self._documents.document(
+                principal.tenant, query=request.query, document_id=request.document_id
+            )
+        except FirnlineError:
+            return False
+        return is_subscription(document.text, request.operation_name)
+
+    async def changed(self, principal: Principal, mark: Hashable) -> None:
+        """Return as soon as answers may be other ones than at `mark`."""
+        assert isinstance(mark, Mark)
+        await self._changes.changed(principal.tenant, mark)
 
     async def _again(
         self, principal: Principal, request: GraphRequest, observed: Observed, answer: Answer

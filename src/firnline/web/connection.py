@@ -25,6 +25,7 @@ CONNECTIONS_MAX = 1000
 # A body with its framing: chunks may bring more bytes in names and sizes than in content.
 MESSAGE_BYTES_MAX = 1024 * 1024
 PIPELINED_MAX = 8
+CONNECTION = "firnline.connection"  # ASGI extension: what a stream knows of its connection
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
@@ -87,6 +88,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_in_head = False
         self._has_ended = False
         self._message_bytes = 0
+        self.stopping = asyncio.Event()  # the server ends: what streams should come to its end
 
     def connection_made(self, transport: Any) -> None:
         """Give a new connection its time to ask for something."""
@@ -101,6 +103,16 @@ class BoundedConnection(HttpToolsProtocol):
             _disconnect(self._answering)
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+
+    def shutdown(self) -> None:
+        """Take no further request, and let a stream know that it should end."""
+        self.stopping.set()
+        super().shutdown()
+
+    def abort(self) -> None:
+        """End the connection without waiting for the client to read what is left."""
+        self._has_ended = True
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; time the head while no request is being answered."""
@@ -142,6 +154,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Count anew."""
         super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: {"of": self}}
         self._is_in_head = True
         self._message_bytes = 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -26,6 +27,14 @@ async def while_connected(work: Coroutine[Any, Any, T], receive: Receive, deadli
     The request's body must have been read: whatever arrives now can only be the departure.
     """
     return await in_time(work, deadline, waiting=_Departure(receive))
+
+
+def until_departure(receive: Receive) -> AbstractAsyncContextManager[None]:
+    """Return what cancels the block inside when the client leaves, and raises ClientDisconnect.
+
+    The request's body must have been read.
+    """
+    return _Departure(receive)
 
 
 class _Departure:

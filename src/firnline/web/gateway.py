@@ -6,7 +6,7 @@ into HTTP. `Gateway` is implemented by the composition root, the one place that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,6 +30,8 @@ class GraphRequest:
     extensions: Mapping[str, Any] | None = None
     queries_only: bool = False
     takes_parts: bool = False  # what `@defer` puts off may follow the answer
+    takes_events: bool = False  # a subscription is answered again whenever the answer changes
+    known: bytes = b""  # fingerprint of the answer that a subscription has
 
 
 class Later(Protocol):
@@ -64,6 +66,21 @@ class Again(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """Of a subscription's answer: what tells it from others, and when to ask again.
+
+    It was made from what was true at `mark`. The next is made no sooner than `rest_s` and no later
+    than `renewed_s` after it; none is where `is_last`.
+    """
+
+    fingerprint: bytes
+    mark: Hashable
+    rest_s: float
+    renewed_s: float
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GraphAnswer:
     """A complete GraphQL response as JSON bytes.
 
@@ -71,7 +88,8 @@ class GraphAnswer:
     was refused before execution; it is sent to clients that accept the GraphQL media type.
     `has_errors` keeps clients from keeping the answer: its failures may be gone the next time.
     `tagged` is the body without what may differ between equal answers, where that is not the body.
-    `again` gives the same body to the same request for as long as that is right.
+    `again` gives the same body to the same request for as long as that is right. `live` is set of
+    subscriptions; the body is empty when the request knows it.
     """
 
     body: bytes
@@ -80,6 +98,7 @@ class GraphAnswer:
     later: Later | None = None
     tagged: bytes | None = None
     again: Again | None = None
+    live: Live | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +124,14 @@ class Gateway(Protocol):
 
     async def execute(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
         """Answer `request` as `principal`; raise `FirnlineError` to refuse it with its status."""
+        ...
+
+    async def is_subscription(self, principal: Principal, request: GraphRequest) -> bool:
+        """Say whether `request` asks to be answered again and again."""
+        ...
+
+    async def changed(self, principal: Principal, mark: Hashable) -> None:
+        """Return as soon as answers may be other ones than at `mark`."""
         ...
 
     def tenants(self) -> Sequence[str]:

@@ -13,23 +13,28 @@ from dataclasses import dataclass, replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from firnline.access.principal import Principal, TokenRefusedError, TokenVerifier
+from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.deadline import Deadline, in_time
 from firnline.web.body import graph_request, read_content
 from firnline.web.departure import while_connected
+from firnline.web.events import EventsReply
 from firnline.web.gateway import Gateway, GraphAnswer, GraphRequest
 from firnline.web.head import RequestHead
 from firnline.web.limiter import QueryLimiter
-from firnline.web.negotiation import choose_media
+from firnline.web.negotiation import choose_media, takes_events
+from firnline.web.open_streams import OpenStreams
 from firnline.web.parts import PartsReply, accepted_form
 from firnline.web.refusals import (
     GRAPHQL_MEDIA,
     JSON_MEDIA,
     MethodNotAllowedError,
+    NotAcceptableError,
     graphql_errors,
     json_refusal,
 )
 from firnline.web.replies import KnownReplies, KnownReply, slot_of
+from firnline.web.subscribing import Subscribing
 
 # The client may keep the answer, but asks before each use: rights and data change at any time.
 REVALIDATED = b"private, max-age=0, must-revalidate"
@@ -54,6 +59,8 @@ class GraphEdge:
         verifier: TokenVerifier,
         *,
         limiter: QueryLimiter,
+        streams: OpenStreams,
+        clock: Clock,
         deadline_s: float,
     ) -> None:
         self._gateway = gateway
@@ -61,6 +68,15 @@ class GraphEdge:
         self._limiter = limiter
         self._deadline_s = deadline_s
         self._replies = KnownReplies()
+        self._subscribing = Subscribing(
+            gateway,
+            self._execute,
+            places=streams,
+            clock=clock,
+            deadline_s=deadline_s,
+            # Half of the turns are left to whoever asks meanwhile.
+            together_max=max(1, limiter.running_max // 2),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -73,8 +89,11 @@ class GraphEdge:
         try:
             if head.method not in _METHODS:
                 raise MethodNotAllowedError(", ".join(_METHODS))
-            media = choose_media(head.text(b"accept"))
-            form = accepted_form(head.text(b"accept"))
+            accept = head.text(b"accept")
+            if takes_events(accept):
+                return await self._reply_in_events(head, receive, accept)
+            media = choose_media(accept)
+            form = accepted_form(accept)
             if form is not None:
                 return await self._reply_in_parts(head, receive, form, media)
             return await self._reply_in_time(head, receive, media)
@@ -106,6 +125,17 @@ class GraphEdge:
         deadline = Deadline(self._deadline_s)
         principal = self._authenticate(head)
         asked = graph_request(head, await in_time(read_content(head, receive), deadline))
+        return await self._in_parts(principal, asked, receive, form, media, deadline)
+
+    async def _in_parts(
+        self,
+        principal: Principal,
+        asked: GraphRequest,
+        receive: Receive,
+        form: str,
+        media: str,
+        deadline: Deadline,
+    ) -> ASGIApp:
         async with AsyncExitStack() as turn:  # held until the last part is out
             coming = self._limiter.turn(principal.tenant, principal.email)
             await while_connected(turn.enter_async_context(coming), receive, deadline)
@@ -114,6 +144,27 @@ class GraphEdge:
             if answer.later is None:
                 return _respond(answer, media)
             return PartsReply(answer, answer.later, form, deadline, turn.pop_all().aclose)
+
+    async def _reply_in_events(self, head: RequestHead, receive: Receive, accept: str) -> ASGIApp:
+        """Answer a client that takes a stream: a subscription so, all else as it likes better."""
+        deadline = Deadline(self._deadline_s)
+        principal = self._authenticate(head)
+        seconds_left = self._verifier.seconds_left(_token_of(head))
+        asked = graph_request(head, await in_time(read_content(head, receive), deadline))
+        if await self._gateway.is_subscription(principal, asked):
+            if head.method == "HEAD":
+                raise MethodNotAllowedError("GET, POST")
+            return await self._subscribing.reply(principal, asked, receive, seconds_left)
+        try:
+            media = choose_media(accept)
+        except NotAcceptableError:
+            answer = await while_connected(self._execute(principal, asked), receive, deadline)
+            return EventsReply(answer.body)
+        form = accepted_form(accept)
+        if form is not None:
+            return await self._in_parts(principal, asked, receive, form, media, deadline)
+        answer = await while_connected(self._execute(principal, asked), receive, deadline)
+        return _respond(answer, media)
 
     async def _execute(self, principal: Principal, asked: GraphRequest) -> GraphAnswer:
         async with self._limiter.turn(principal.tenant, principal.email):
@@ -129,13 +180,17 @@ class GraphEdge:
             return GraphAnswer(graphql_errors(error), error.status, has_errors=True)
 
     def _authenticate(self, head: RequestHead) -> Principal:
-        value = head.text(b"authorization")
-        if not value or "," in value:  # no token has a comma: it joins repeated headers
-            raise TokenRefusedError("there must be exactly one Authorization header")
-        scheme, _, token = value.partition(" ")
-        if scheme.lower() != "bearer":
-            raise TokenRefusedError("the Authorization header is not of the Bearer scheme")
-        return self._verifier.verify(token)
+        return self._verifier.verify(_token_of(head))
+
+
+def _token_of(head: RequestHead) -> str:
+    value = head.text(b"authorization")
+    if not value or "," in value:  # no token has a comma: it joins repeated headers
+        raise TokenRefusedError("there must be exactly one Authorization header")
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer":
+        raise TokenRefusedError("the Authorization header is not of the Bearer scheme")
+    return token
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class QueryLimiter:
     """
 
     def __init__(self, *, running_max: int, waiting_max: int, wait_s: float) -> None:
-        self._running_max = running_max
+        self.running_max = running_max
         self._waiting_max = waiting_max
         self._wait_s = wait_s
         self._lines: dict[str, _Line] = {}
@@ -61,7 +61,7 @@ class QueryLimiter:
         line = self._lines.get(tenant)
         if line is None:
             line = self._lines[tenant] = _Line()
-        if line.running < self._running_max:
+        if line.running < self.running_max:
             line.running += 1
         else:
             await self._wait(tenant, line, person)
@@ -72,7 +72,7 @@ class QueryLimiter:
         share_max = (self._waiting_max + 1) // 2
         if line.count() >= self._waiting_max or len(queue) >= share_max:
             raise TooManyQueriesError(
-                f"{self._running_max} queries of this tenant run and {line.count()} wait; "
+                f"{self.running_max} queries of this tenant run and {line.count()} wait; "
                 f"{self._waiting_max} may wait, {share_max} of one person"
             )
         line.waiting[person] = queue
@@ -87,7 +87,7 @@ class QueryLimiter:
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise TooManyQueriesError(
-                f"{self._running_max} queries of this tenant run; "
+                f"{self.running_max} queries of this tenant run; "
                 f"none ended within {self._wait_s:g} seconds"
             ) from None
         finally:

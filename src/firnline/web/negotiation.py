@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from firnline.web.refusals import GRAPHQL_MEDIA, JSON_MEDIA, NotAcceptableError
+from firnline.web.refusals import EVENT_MEDIA, GRAPHQL_MEDIA, JSON_MEDIA, NotAcceptableError
 
 # What a wildcard or an absent header means: clients that say nothing are the older ones.
 _WILDCARDS = frozenset({"*/*", "application/*"})
@@ -20,6 +20,15 @@ _KEPT_LENGTH_MAX = 256
 def choose_media(accept: str) -> str:
     """Return the offered media type that `accept` prefers; raise `NotAcceptableError` if none."""
     return _choose_known(accept) if len(accept) <= _KEPT_LENGTH_MAX else _choose(accept)
+
+
+def takes_events(accept: str) -> bool:
+    """Say whether the client names the media type of event streams, as one that it takes."""
+    # No wildcard means a stream: those clients wait for an end.
+    return EVENT_MEDIA in accept.lower() and any(
+        media == EVENT_MEDIA and weight > 0 and is_utf8
+        for media, weight, is_utf8 in _ranges(accept)
+    )
 
 
 def _choose(accept: str) -> str:

@@ -16,9 +16,11 @@ from starlette.responses import HTMLResponse, Response
 
 from firnline.errors import FirnlineError
 from firnline.web.limiter import RETRY_AFTER_S, TooManyQueriesError
+from firnline.web.open_streams import TooManySubscriptionsError
 
 JSON_MEDIA = "application/json"
 GRAPHQL_MEDIA = "application/graphql-response+json"
+EVENT_MEDIA = "text/event-stream"
 
 
 class NotFoundError(FirnlineError):
@@ -56,6 +58,19 @@ class NotAcceptableError(FirnlineError):
         super().__init__(
             "none of the accepted media types can be answered",
             hint=f"Send `Accept: {GRAPHQL_MEDIA}, {JSON_MEDIA}`.",
+        )
+
+
+class SubscriptionStreamError(FirnlineError):
+    """A subscription was sent by a client that takes one answer only."""
+
+    code = "subscription_stream"
+    status = 406
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a subscription is answered as a stream of events, and this client takes one answer",
+            hint=f"Send `Accept: {EVENT_MEDIA}`, or ask the same fields in a query.",
         )
 
 
@@ -167,7 +182,7 @@ def refusal_headers(error: FirnlineError) -> dict[str, str]:
         return {"allow": error.allowed}
     if isinstance(error, BodyTooLargeError):
         return {"connection": "close"}  # the rest of the body is not worth reading
-    if isinstance(error, TooManyQueriesError):
+    if isinstance(error, TooManyQueriesError | TooManySubscriptionsError):
         return {"retry-after": str(RETRY_AFTER_S)}
     if error.status == 401:
         return {"www-authenticate": 'Bearer realm="firnline"'}
