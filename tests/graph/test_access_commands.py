@@ -280,6 +280,29 @@ def test_people_are_a_table_without_json(cli: Cli) -> None:
     assert "Nobody is known yet" not in out
 
 
+DOCS = Path(__file__).parents[2] / "docs"
+LINES = [
+    line.partition(" > ")[0]
+    for page in ("access.md", "audit.md")
+    for line in (DOCS / page).read_text("utf-8").splitlines()
+    if line.startswith(("firnline access", "firnline audit", "firnline people"))
+]
+
+
+def test_pages_show_every_command() -> None:
+    shown = {" ".join(line.split()[1:3]) for line in LINES}
+    assert shown == {
+        *("access explain", "access diff", "people acme"),
+        *("audit list", "audit export", "audit verify"),
+    }
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_command_of_the_pages_runs(cli: Cli, line: str) -> None:
+    code, out, _ = cli(*line.split()[1:])
+    assert (code, bool(out)) == (0, True)
+
+
 def test_tenant_that_nobody_declared_is_refused(cli: Cli) -> None:
     for command in (("people", "nope"), ("audit", "list", "nope"), ("audit", "verify", "nope")):
         code, out, _ = cli(*command, "--json")

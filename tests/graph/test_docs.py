@@ -11,8 +11,10 @@ from tests.graph.world import World
 from firnline.catalog.conditions import OPERATORS
 from firnline.graph.aggregates import AGGREGATES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "graph.md").read_text("utf-8")
-EXAMPLES = re.findall(r"```graphql\n(.*?)```", PAGE, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "graph.md").read_text("utf-8")
+ACCESS = (DOCS / "access.md").read_text("utf-8")
+EXAMPLES = re.findall(r"```graphql\n(.*?)```", PAGE + ACCESS, re.DOTALL)
 
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=range(len(EXAMPLES)))
