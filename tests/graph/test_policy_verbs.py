@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from tests.graph.policies import asked, person, with_policy
 from tests.graph.world import ACCOUNTS, CATALOGS, NOW, World
 
 from firnline.access.principal import Principal
 from firnline.access.reach import OperationNotAllowedError
-from firnline.graph.answer import Question
+from firnline.graph.answer import Answer, Question
 from firnline.graph.policy.verdicts import Verdicts
 from firnline.graph.session import LazySnapshot, Session
 from firnline.spec.verbs import FIELD_VERBS, VERBS
@@ -274,3 +276,39 @@ def test_operations_run_for_whom_the_policy_names(
         found.add("text")
     world.close()
     assert found == allowed
+
+
+@pytest.mark.parametrize("is_resident", [False, True], ids=["duckdb", "resident"])
+def test_objects_and_fields_are_touched_by_their_operations_only(
+    connectors: None, tmp_path: Path, is_resident: bool
+) -> None:
+    """The same text, published or not, by the same person at the same time: never mixed up."""
+    deal = {"mode": "mirror", "only_for": {"operations": ["Pipeline"], "people": True}}
+    rules = {"revenue": {"only_for": {"operations": ["Pipeline"], "people": True}}}
+    account = {"mode": "mirror", "fields": rules}
+    world = with_policy(
+        tmp_path, {"objects": {"Deal": deal, "Account": account}}, is_resident=is_resident
+    )
+    body = "{ deals(first: 3) { nodes { id } } accounts(first: 9) { nodes { revenue } } }"
+    texts = {name: f"query {name} {body}" for name in ("Pipeline", "Other")}
+    ids = {name: world.publish(text) for name, text in texts.items()}
+
+    def shown(answer: Answer) -> tuple[int, bool]:
+        data = orjson.loads(answer.body())["data"]
+        nodes = data["accounts"]["nodes"]
+        return len(data["deals"]["nodes"]), any(each["revenue"] for each in nodes)
+
+    async def together() -> list[Answer]:
+        questions = [
+            Question(document_id=ids["Pipeline"]),
+            Question(texts["Pipeline"]),
+            Question(document_id=ids["Other"]),
+        ]
+        return await asyncio.gather(
+            *(world.responder.answer(person(), question) for question in questions)
+        )
+
+    for _ in range(3):
+        found = [shown(each) for each in world.runner.run(together())]
+        assert found == [(3, True), (0, False), (0, False)]
+    world.close()

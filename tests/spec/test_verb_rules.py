@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from firnline.graph.policy.tests_of_policies import policy_problems
 from firnline.spec.effective import effective_access, policy_for
 from firnline.spec.load import load_project
 from firnline.spec.model import AccessSpec, IntegrationSpec, Project
@@ -249,3 +251,19 @@ def loaded(outer: dict[str, object], inner: dict[str, object]) -> Project:
             },
         }
     )
+
+
+def test_test_of_the_policy_names_the_operation_that_is_asked(tmp_path: Path) -> None:
+    policy = """\
+      only_for: {operations: [Renewals], people: true}
+  tests:
+    - principal: {email: kim@example.com, operation: Renewals}
+      object: Account
+      expect: {visible: true, allowed: [read, size.filter], refused: [update]}
+    - {person: kim@example.com, object: Account, expect: {visible: false, refused: [read]}}
+    - {person: kim@example.com, object: Account, expect: {visible: false, allowed: [size.filter]}}
+"""
+    assert problems(tmp_path, policy) == ()
+    (problem,) = policy_problems(tmp_path, load_project(tmp_path), now=datetime.now(UTC))
+    assert (problem.code, problem.line) == ("policy_test_failed", LINE + 6)
+    assert "size.filter is refused" in problem.message

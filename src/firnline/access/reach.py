@@ -7,7 +7,7 @@ read in the source stays out of reach for every agent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,8 +49,8 @@ class DeclaredAgent(Protocol):
 class TokenLimit(Protocol):
     """Which tokens may do something (`spec.policy.OnlyFor`)."""
 
-    def allows(self, agent: str, purpose: str) -> bool:
-        """Say whether a token with this agent, empty for nobody's, and purpose may."""
+    def allows(self, agent: str, purpose: str, operation: Collection[str] = ()) -> bool:
+        """Say whether a token with this agent, empty for nobody's, and purpose may, asking that."""
         ...
 
 
@@ -137,7 +137,8 @@ class OperationRules:
     def of(cls, principal: Principal, rules: Mapping[str, OperationRule]) -> OperationRules:
         """Return the rules as they hold for a principal."""
         allowed = {
-            name: rule.only_for is None or rule.only_for.allows(principal.agent, principal.purpose)
+            name: rule.only_for is None
+            or rule.only_for.allows(principal.agent, principal.purpose, (name,))
             for name, rule in rules.items()
         }
         others = allowed.pop(ANY, True)

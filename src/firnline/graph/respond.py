@@ -148,7 +148,7 @@ class Responder:
             return await self._in_parts(asked)
         if asked.explanation is not None or asked.variables is None:
             return await self._answered(asked)
-        rights_are_known = True
+        rights_are_known, principal = True, asked.principal
         try:
             found = self._known(asked)
             if found is not None:
@@ -168,6 +168,7 @@ class Responder:
         reach = self._graphs.reach(principal)
         text, published = await self._text(principal, question)
         reach.require_operation(*published)
+        principal = self._graphs.running(principal, published)
         with stage(explanation, "guard"):
             document = self._guarded(text)
             _check_operation(document, question.operation_name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph
 from firnline.graph.sharing import FIELDS_MAX, Catalogs, SharedGraphs, SharedSchemas
 from firnline.spec.agents import AgentSpec, effective_agents
-from firnline.spec.effective import effective_access
+from firnline.spec.effective import asks_for_operations, effective_access
 from firnline.spec.model import Project
 from firnline.spec.verbs import OperationPolicy
 
@@ -114,6 +114,7 @@ class TenantGraphs:
         self._rights: OrderedDict[tuple[str, str, str, str], _Rights] = OrderedDict()
         self._decided: OrderedDict[tuple[str, Principal], _Decided] = OrderedDict()
         self._stored: dict[str, dict[tuple[str, str], tuple[int, frozenset[str]]]] = {}
+        self._asks_for_operations: dict[str, bool] = {}
         self._limits: dict[str, tuple[Mapping[str, AgentSpec], Operations]] = {}
 
     async def graph(self, tenant: str) -> TenantGraph:
@@ -212,6 +213,16 @@ class TenantGraphs:
             operations = effective_access(integration, tenant).operations
             self._limits[name] = (effective_agents(integration, tenant), operations)
         return reach_of(principal, *self._limits[name])
+
+    def running(self, principal: Principal, published: Sequence[str]) -> Principal:
+        """Return the principal with the operation that they run, where a policy asks for it."""
+        name, integration = principal.tenant, self.project.integration
+        if name not in self._asks_for_operations:
+            access = effective_access(integration, self.project.tenants[name])
+            self._asks_for_operations[name] = asks_for_operations(access)
+        if not published or not self._asks_for_operations[name]:
+            return principal
+        return replace(principal, operation=frozenset(published))
 
     def _people(self, tenant: str) -> Links:
         return self.project.tenants[tenant].people

@@ -29,6 +29,7 @@ from firnline.spec.policy import joined, narrower, strongest
 from firnline.spec.verbs import (
     READING,
     common_verbs,
+    limits_of,
     narrowed_fields,
     narrowed_operations,
     narrowed_presets,
@@ -136,6 +137,17 @@ def effective_access(integration: IntegrationSpec, tenant: TenantSpec) -> Access
             for provider in dict.fromkeys((*outer.providers, *inner.providers))
         },
         operations=narrowed_operations(outer.operations, inner.operations),
+    )
+
+
+def asks_for_operations(access: AccessSpec) -> bool:
+    """Say whether a policy limits anything to certain published operations."""
+    policies = [*access.objects.values()]
+    policies += [each for found in access.providers.values() for each in found.values()]
+    return any(
+        limit is not None and limit.operations is not None
+        for policy in policies
+        for limit in limits_of(policy.only_for, policy.verbs, policy.fields)
     )
 
 

@@ -6,7 +6,7 @@ and the graph binds them into every scan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -54,8 +54,16 @@ class OnlyFor(Closed):
     people: bool = False
     """Whether people may ask themselves, without an agent."""
 
-    def allows(self, agent: str, purpose: str) -> bool:
-        """Say whether a token with this agent, empty for nobody's, and purpose may ask."""
+    operations: tuple[str, ...] | None = None
+    """The published operations, by name or documentId, that may touch it; anything when absent."""
+
+    def allows(self, agent: str, purpose: str, operation: Collection[str] = ()) -> bool:
+        """Say whether a token with this agent, empty for nobody's, and purpose may ask.
+
+        `operation` is what is asked, by the names it is published under.
+        """
+        if self.operations is not None and not set(self.operations) & set(operation):
+            return False
         if not agent:
             return self.people
         is_agent = self.agents is None or agent in self.agents
@@ -73,6 +81,9 @@ class Asker(Closed):
 
     purpose: str = ""
     """What the agent reads for."""
+
+    operation: str = ""
+    """The published operation that is asked."""
 
     attributes: Mapping[str, str | tuple[str, ...]] = Field(default_factory=dict)
     """The session's attributes."""
@@ -148,6 +159,7 @@ def narrower(outer: OnlyFor | None, inner: OnlyFor | None) -> OnlyFor | None:
         agents=_common(outer.agents, inner.agents),
         purposes=_common(outer.purposes, inner.purposes),
         people=outer.people and inner.people,
+        operations=_common(outer.operations, inner.operations),
     )
 
 

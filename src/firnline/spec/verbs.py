@@ -6,7 +6,7 @@ principal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
@@ -71,6 +71,19 @@ class OperationPolicy(Closed):
 
     only_for: OnlyFor | None = None
     """Which agents and purposes may run it; everybody when absent."""
+
+
+def limits_of(
+    only_for: OnlyFor | None,
+    verbs: Mapping[Any, OnlyFor | None] | None,
+    fields: Mapping[str, FieldPolicy],
+) -> Iterator[OnlyFor | None]:
+    """Yield every limit that a policy states of who may do something."""
+    yield only_for
+    yield from (verbs or {}).values()
+    for rule in fields.values():
+        yield rule.only_for
+        yield from (rule.verbs or {}).values()
 
 
 def common_verbs(

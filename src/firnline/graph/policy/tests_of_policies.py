@@ -311,6 +311,7 @@ def _context(graph: TenantGraph, test: PolicyTest, now: datetime) -> GraphContex
         agent=asker.agent,
         purpose=asker.purpose,
         attributes=asker.attributes,
+        operation=frozenset({asker.operation} - {""}),
     )
     stored = {
         name: {each.name: each.field_names for each in catalog.objects}

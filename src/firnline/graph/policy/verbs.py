@@ -26,6 +26,11 @@ NOT_ALLOWED = "the builder's policy does not allow it"
 _KEEP = "keep"
 
 
+def asked_by(principal: Principal) -> tuple[str, str, frozenset[str]]:
+    """Return what limits look at: the agent, its purpose and the operation that is asked."""
+    return principal.agent, principal.purpose, principal.operation
+
+
 def refused_verbs(
     verbs: Mapping[Any, OnlyFor | None] | None, among: Iterable[str], principal: Principal
 ) -> dict[str, str]:
@@ -36,7 +41,7 @@ def refused_verbs(
         limit = allowed.get(verb)
         if verb not in allowed:
             refused[verb] = NOT_ALLOWED
-        elif limit is not None and not limit.allows(principal.agent, principal.purpose):
+        elif limit is not None and not limit.allows(*asked_by(principal)):
             refused[verb] = FOR_OTHERS
     return without_reading(refused)
 
@@ -44,14 +49,14 @@ def refused_verbs(
 def refused_of_object(found: GraphObject, principal: Principal) -> dict[str, str]:
     """Return the verbs that a principal may not use on an object as a whole."""
     limits = found.policy.only_for
-    if limits is not None and not limits.allows(principal.agent, principal.purpose):
+    if limits is not None and not limits.allows(*asked_by(principal)):
         return dict.fromkeys(VERBS, FOR_OTHERS)
     return refused_verbs(found.policy.verbs, READING, principal)
 
 
 def refused_of_field(rule: FieldPolicy, principal: Principal) -> dict[str, str]:
     """Return the verbs that a principal may not use on a field, whatever holds for its object."""
-    if rule.only_for is not None and not rule.only_for.allows(principal.agent, principal.purpose):
+    if rule.only_for is not None and not rule.only_for.allows(*asked_by(principal)):
         return dict.fromkeys(FIELD_VERBS, FOR_OTHERS)
     refused = refused_verbs(rule.verbs, FIELD_VERBS, principal)
     return {verb: reason for verb, reason in refused.items() if verb in FIELD_VERBS}

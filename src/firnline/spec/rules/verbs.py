@@ -119,7 +119,9 @@ def _check_limits(findings: Findings, path: YamlPath, policy: ObjectPolicy) -> N
 
 def check_limit(findings: Findings, path: YamlPath, limit: OnlyFor | None) -> None:
     """Report a limit that everybody meets."""
-    if limit is not None and limit.people and limit.agents is None and limit.purposes is None:
+    if limit is None or not limit.people:
+        return
+    if limit.agents is None and limit.purposes is None and limit.operations is None:
         message = f"{quoted(path[-1])} limits nobody: all agents and all people are let in"
         hint = "Name the `agents` or `purposes`; `agents: []` lets no agent in."
         findings.key(path, "empty_rule", message, hint)
