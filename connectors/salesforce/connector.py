@@ -33,7 +33,7 @@ from . import explaining
 from .discovery import API, discovery
 from .refusals import verdict
 from .sharing import mirrored_access
-from .verifying import verify_request, visible_in
+from .verifying import hidden_fields, verify_request, visible_in
 
 # The documented cap on a REST URI is 16,384 bytes; the rest is room for host and path.
 _QUERY_LENGTH_MAX = 16_000
@@ -151,6 +151,10 @@ class Salesforce(Connector):
     def parse_verify(self, query: VerifyQuery, response: Response) -> frozenset[str]:
         """Return the records that the user may read."""
         return visible_in(query, response)
+
+    def verify_fields(self, query: VerifyQuery) -> Steps[frozenset[str]]:
+        """Find the fields that field-level security keeps back from the user."""
+        return hidden_fields(self, query)
 
     def people(self, rows: PermissionRows) -> Sequence[Person]:
         """Return the active users."""

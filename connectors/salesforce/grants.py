@@ -61,9 +61,14 @@ class Grants:
             return {}
         return {
             name: f"{self.source} has no field-level read access to {found.name}.{governing}"
-            for name, governing in _secured(found.extra.get("secured", "")).items()
+            for name, governing in secured_fields(found).items()
             if f"{found.name}.{governing}" not in self.fields
         }
+
+
+def secured_fields(found: ObjectInfo) -> dict[str, str]:
+    """Return the fields under field-level security, with the field whose permission opens each."""
+    return _secured(found.extra.get("secured", ""))
 
 
 def governing_field(secured: str, name: str) -> str | None:

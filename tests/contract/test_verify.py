@@ -106,3 +106,44 @@ async def test_record_that_is_gone_is_not_seen(
         reading = await account.read(described)
         gone = set(reading.deleted) - set(keys(reading.records, described))
         assert not await seen(account, described, sorted(gone), rights.user_key or "", email)
+
+
+@pytest.mark.parametrize("by", ["person", "organisation"])
+async def test_fields_kept_back_are_those_that_the_provider_does_not_show_the_person(
+    account: Account, catalog: Catalog, tables: Tables, verify: Verification, by: str
+) -> None:
+    if by not in verify.by or not verify.asks_fields:
+        pytest.skip("this provider is not asked about fields in this way")
+    differing: list[str] = []
+    compared = 0
+    for email in list(account.sandbox.emails())[:PEOPLE_MAX]:
+        shown = await account.sandbox.read_as(account.http, email)
+        rights = account.connector.access(Cached(tables), catalog, Person(email))
+        for described in verifiable(account, catalog):
+            rows = shown.get(described.name)
+            if not rows:
+                continue
+            whose = email if by == "person" else ""
+            hidden = await _kept_back(account, described, rights.user_key or "", whose)
+            some = next(iter(rows.values()))
+            expected = {name for name in described.by_name if name not in some} - {described.key}
+            compared += 1
+            if hidden != expected:
+                differing.append(f"{email} {described.name}: {sorted(hidden ^ expected)[:5]}")
+    assert not differing
+    assert compared
+
+
+async def _kept_back(
+    account: Account, described: ObjectInfo, user_key: str, email: str
+) -> frozenset[str]:
+    token = account.sandbox.token_for(email) if email else None
+    steps = account.connector.verify_fields(
+        VerifyQuery(described, (), user_key, is_own=bool(email))
+    )
+    try:
+        asked = next(steps)
+        while True:
+            asked = steps.send([await account.send(each, token=token) for each in asked])
+    except StopIteration as ended:
+        return frozenset(ended.value)

@@ -340,20 +340,67 @@ def test_page_behind_hidden_records_is_found_in_few_questions(verified: Verified
 def test_mirrored_object_with_old_rights_is_verified_where_that_says_all(
     verified: VerifiedWorld,
 ) -> None:
-    """The CRM hides fields, which a record's verdict does not tell; the help desk does not."""
+    """The CRM is asked about fields, too; of the help desk nobody knows which it would hide."""
     aged = {"mode": "mirror", "max_age": "1h"}
     both_aged = {"Account": aged, "Ticket": aged}
     verified.state_access(objects={"*": VERIFY, **both_aged})
 
     response = verified.ask("{ accounts { totalCount } tickets(first: 2) { nodes { subject } } }")
 
-    assert response["data"]["accounts"] == {"totalCount": 0}
-    assert len(response["data"]["tickets"]["nodes"]) == 2
+    assert response["data"]["accounts"] == {"totalCount": 24}
+    assert response["data"]["tickets"]["nodes"] == []
     notes = {note["coordinate"]: note for note in response["extensions"]["access"]}
-    assert notes["Account"]["effect"] == "denied"
-    assert notes["Ticket"]["effect"] == "verified"
-    assert "were not all read whole yet" in notes["Ticket"]["reason"]
+    assert notes["Account"]["effect"] == "verified"
+    assert "were not all read whole yet" in notes["Account"]["reason"]
+    assert notes["Ticket"]["effect"] == "denied"
     assert load_manifest("basalt").can_verify("tickets")
+
+
+REGION = '{ accounts(where: {region: {eq: "north"}}) { totalCount } }'
+
+
+def test_field_that_the_source_keeps_back_now_is_null_and_decides_nothing(
+    verified: VerifiedWorld,
+) -> None:
+    """The mirror still shows it."""
+    verified.source.hidden = {"accounts": frozenset({"region"}), "users": frozenset({"name"})}
+    text = "{ accounts { nodes { id region ownerName name } } deals { nodes { accountRegion } } }"
+
+    response = verified.ask(text)
+
+    for node in response["data"]["accounts"]["nodes"]:
+        assert (node["region"], node["ownerName"]) == (None, None)
+    assert any(node["name"] for node in response["data"]["accounts"]["nodes"])
+    assert {node["accountRegion"] for node in response["data"]["deals"]["nodes"]} == {None}
+    masked = {
+        note["coordinate"]: note["reason"]
+        for note in response["extensions"]["access"]
+        if note["effect"] == "masked"
+    }
+    assert set(masked) == {"Account.region", "Account.ownerName", "Deal.accountRegion"}
+    assert set(masked.values()) == {"crm keeps it back from you now"}
+    assert verified.code(REGION) == "field_not_readable"
+
+
+def test_word_on_fields_counts_as_long_as_that_on_records(verified: VerifiedWorld) -> None:
+    """What is given back is seen as soon as what is taken away."""
+    verified.source.hidden = {"accounts": frozenset({"region"})}
+    assert verified.code(REGION) == "field_not_readable"
+    verified.source.hidden = {}
+    assert verified.code(REGION) == "field_not_readable"
+    assert len(verified.source.asked_fields) == 1
+
+    verified.runner.run(verified.clock.sleep(61))
+
+    assert verified.data(REGION)["accounts"]["totalCount"] > 0
+    assert len(verified.source.asked_fields) == 2
+
+
+def test_object_whose_key_the_source_keeps_back_is_denied(verified: VerifiedWorld) -> None:
+    verified.source.hidden = {"accounts": frozenset({"id"})}
+    response = verified.ask(LIST)
+    assert response["data"] == {"accounts": {"totalCount": 0, "nodes": []}}
+    assert response["extensions"]["access"][0]["effect"] == "denied"
 
 
 def test_world_without_anybody_to_ask_shows_nothing_of_verified_objects(
@@ -366,6 +413,7 @@ def test_world_without_anybody_to_ask_shows_nothing_of_verified_objects(
         response = world.ask(LIST)
         assert response["data"] == {"accounts": {"totalCount": 0, "nodes": []}}
         assert response["extensions"]["access"][0]["code"] == "verify_unavailable"
+        assert world.source.asked == []
     finally:
         world.close()
 

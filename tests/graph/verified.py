@@ -35,6 +35,8 @@ class Source:
 
     shown: Shown
     asked: list[tuple[str, str, str, tuple[str, ...]]] = field(default_factory=list)
+    hidden: dict[str, frozenset[str]] = field(default_factory=dict)  # object -> fields
+    asked_fields: list[tuple[str, str]] = field(default_factory=list)
     failure: BaseException | None = None
     failing: Collection[str] = ()  # connections; none: all
 
@@ -48,6 +50,16 @@ class Source:
         if self.failure is not None and (not self.failing or connection in self.failing):
             raise self.failure
         return self.shown[connection, query.object.name] & frozenset(query.keys)
+
+    async def hidden_fields(
+        self, tenant: str, connection: str, query: VerifyQuery, *, person: str, deadline_s: float
+    ) -> frozenset[str]:
+        """Return the fields that are kept back (`checks.SourceAsker`)."""
+        assert connection == "crm" and not query.keys, "the help desk is not asked about fields"
+        self.asked_fields.append((person, query.object.name))
+        if self.failure is not None and (not self.failing or connection in self.failing):
+            raise self.failure
+        return self.hidden.get(query.object.name, frozenset())
 
     @property
     def keys(self) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ where the provider answers that. All requests of one question go out together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from firnline.clock import Clock
@@ -29,6 +30,7 @@ from firnline.transport import ProviderAnswerError, ProviderError
 PAUSE_S = 2.0  # after an outage: who asks meanwhile is told at once
 PAUSES_MAX = 4096
 
+Ask = Callable[[Channel, VerifyQuery], Awaitable[frozenset[str]]]
 _CLOSED = (NotConnectedError, NeedsReconnectError, ConnectionDisabledError)
 
 
@@ -72,16 +74,30 @@ class Verifying:
 
         Raises VerifyNotConnectedError, VerifyOtherUserError, VerifyPausedError or a ProviderError.
         """
+        return await self._paced(tenant, connection, query, person, partial(_records, deadline_s))
+
+    async def hidden_fields(
+        self, tenant: str, connection: str, query: VerifyQuery, *, person: str, deadline_s: float
+    ) -> frozenset[str]:
+        """Return which fields of a query's object are kept back from the person now.
+
+        Raises what `visible` raises.
+        """
+        return await self._paced(tenant, connection, query, person, partial(_fields, deadline_s))
+
+    async def _paced(
+        self, tenant: str, connection: str, query: VerifyQuery, person: str, ask: Ask
+    ) -> frozenset[str]:
         self._require_open(tenant, connection)
         try:
-            return await self._asked(tenant, connection, query, person, deadline_s)
+            return await self._asked(tenant, connection, query, person, ask)
         except ProviderError as error:
             if error.retryable:
                 self._pause(tenant, connection)
             raise
 
     async def _asked(
-        self, tenant: str, connection: str, query: VerifyQuery, person: str, deadline_s: float
+        self, tenant: str, connection: str, query: VerifyQuery, person: str, ask: Ask
     ) -> frozenset[str]:
         spec = self._tenants[tenant]
         site = declared_site(spec, connection)
@@ -93,7 +109,7 @@ class Verifying:
         if "person" in ways:
             try:
                 channel = await self._own(spec, connection, query, person)
-                return await _run(channel, replace(query, is_own=True), deadline_s)
+                return await ask(channel, replace(query, is_own=True))
             except VerifyOtherUserError as error:
                 closed = error
             except _CLOSED:
@@ -105,7 +121,7 @@ class Verifying:
             raise closed
         try:
             channel = await self._connections.channel(tenant, spec, connection)
-            return await _run(channel, replace(query, is_own=False), deadline_s)
+            return await ask(channel, replace(query, is_own=False))
         except _CLOSED:
             raise closed from None
 
@@ -135,12 +151,20 @@ class Verifying:
         self._paused_until[tenant, connection] = now + PAUSE_S
 
 
-async def _run(channel: Channel, query: VerifyQuery, deadline_s: float) -> frozenset[str]:
+async def _records(deadline_s: float, channel: Channel, query: VerifyQuery) -> frozenset[str]:
     verify = channel.connector.manifest.verify
     assert verify is not None
     queries = [replace(query, keys=keys) for keys in _batches(query.keys, verify.batch_max)]
+    return await _run(deadline_s, channel, _asking(channel.connector, queries))
+
+
+async def _fields(deadline_s: float, channel: Channel, query: VerifyQuery) -> frozenset[str]:
+    return await _run(deadline_s, channel, channel.connector.verify_fields(query))
+
+
+async def _run(deadline_s: float, channel: Channel, steps: Steps[frozenset[str]]) -> frozenset[str]:
     try:
-        return await channel.run(_asking(channel.connector, queries), deadline_s=deadline_s)
+        return await channel.run(steps, deadline_s=deadline_s)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ProviderAnswerError(
             channel.destination, "an answer is not of the form asked for"

@@ -82,6 +82,9 @@ class Verification(_Closed):
     covers_fields: bool = False
     """Whether a record that is seen is seen whole: nothing else decides about its fields."""
 
+    asks_fields: bool = False
+    """Whether the provider is asked which fields of an object the person reads, too."""
+
 
 class Manifest(_Closed):
     """A connector's declaration.

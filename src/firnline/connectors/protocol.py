@@ -268,6 +268,13 @@ class Connector(ABC):
         """Return which of the asked keys a successful answer to `build_verify(query)` shows."""
         raise NotImplementedError
 
+    def verify_fields(self, query: VerifyQuery) -> Steps[frozenset[str]]:
+        """Find the fields of the query's object that the user may not read now.
+
+        Only where the manifest's `verify` says `asks_fields`; the query names no records.
+        """
+        raise NotImplementedError
+
     def derived_settings(self, settings: Mapping[str, str]) -> Mapping[str, str]:
         """Return `settings` plus placeholders computed from them (a host label from an account).
 

@@ -94,6 +94,13 @@ class SourceChecks(Protocol):
         """Return why records of another object may not be read through, empty where they may."""
         ...
 
+    def withheld(self, type_name: str, name: str) -> Mapping[str, str]:
+        """Return the fields of an object that its source keeps back now, with the reason.
+
+        Raises UncheckedError.
+        """
+        ...
+
     def settled(self, select: Select, fetch: Callable[..., Any]) -> Select:
         """Return a query over confirmed records; raises UncheckedError."""
         ...

@@ -130,6 +130,7 @@ class _Permitted:
         self.is_ours = is_ours
         rights = EVERY_RIGHT if is_ours else context.decisions.object(connection, source.name)
         self.access: ObjectAccess = rights
+        self.withheld: Mapping[str, str] = {}  # what the source keeps back at this moment
         self._used: dict[str, Expression] = {}
         stored = context.decisions.stored.get(connection, {}).get(source.name)
         if stored is None:
@@ -229,7 +230,10 @@ class Scan:
         if checks is None:
             reason = "its records are not checked here"
             return AccessNote(name, "denied", reason, self.object.connection, "verify_unavailable")
-        return checks.denial(name)
+        denial = checks.denial(name)
+        if denial is None:
+            self._base.withheld = checks.withheld(name, self.object.source.name)
+        return denial
 
     def _verified(self) -> Expression:
         """Return the condition that the source confirms the record."""
@@ -367,6 +371,7 @@ class Scan:
                 reason = self._unreachable(target.name)
                 if reason:
                     raise _HiddenColumn(owner.connection, reason)
+                joined.withheld = self._withheld(target.name)
                 on = all_of([on, _confirmed(joined)])
             known[steps] = (joined, on)
         return known[steps][0]
@@ -377,6 +382,11 @@ class Scan:
         if checks is None:
             return "its records are not checked here"
         return checks.hidden_reason(self.object.type_name, name)
+
+    def _withheld(self, name: str) -> Mapping[str, str]:
+        """Return the fields of another object that its source keeps back now."""
+        checks = self.context.checks
+        return {} if checks is None else checks.withheld(self.object.type_name, name)
 
     def select(
         self, columns: tuple[tuple[str, Expression], ...], where: list[Expression]
@@ -460,7 +470,7 @@ def _confirmed(permitted: _Permitted) -> Verified:
 
 
 def _readable(permitted: _Permitted, name: str) -> Expression:
-    reason = permitted.access.hidden.get(name)
+    reason = permitted.access.hidden.get(name) or permitted.withheld.get(name)
     if reason is not None:
         raise _HiddenColumn(permitted.connection, reason)
     return permitted.column(name)

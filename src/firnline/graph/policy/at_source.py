@@ -33,7 +33,7 @@ def checked_at_source(
     """Return the types to be checked, and why others may not be shown.
 
     What is too old is checked where that says all that the permission records would have said,
-    fields included; `mode: verify` takes the fields' rights from the mirror.
+    fields included; `mode: verify` takes their rights from the mirror where it must.
     """
     checked: dict[str, AtSource] = {}
     denied: dict[str, str] = {}
@@ -55,6 +55,7 @@ def checked_at_source(
             kept_for=_kept_for(found),
             objects=_verifiable(graph, found.connection, manifest),
             reason=reason and f"each record is checked at its source: {reason}",
+            asks_fields=manifest.verify is not None and manifest.verify.asks_fields,
         )
     return checked, denied
 
@@ -63,7 +64,8 @@ def _can_verify(manifest: Manifest, found: GraphObject, *, is_for_all: bool) -> 
     if not manifest.can_verify(found.source.name):
         return False
     assert manifest.verify is not None
-    return manifest.verify.covers_fields or not is_for_all
+    covers_fields = manifest.verify.covers_fields or manifest.verify.asks_fields
+    return covers_fields or not is_for_all
 
 
 def _verifiable(graph: TenantGraph, connection: str, manifest: Manifest) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -31,6 +31,7 @@ CANDIDATES_MAX = 2_000  # of one operation
 ROUNDS_MAX = 64  # of one root field
 SPREAD_MAX = 64
 _UNAVAILABLE = "verify_unavailable"
+_FIELDS, _WHOLE = "fields", ""  # how what is said of fields is kept; no field has an empty name
 
 
 class TooManyToVerifyError(UsageError):
@@ -81,6 +82,12 @@ class SourceAsker(Protocol):
         """Return which keys of a query the person sees now; raises FirnlineError."""
         ...
 
+    async def hidden_fields(
+        self, tenant: str, connection: str, query: VerifyQuery, *, person: str, deadline_s: float
+    ) -> frozenset[str]:
+        """Return which fields of an object are kept back from the person now."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -112,6 +119,10 @@ class Unasked:
         about = self.at_source[type_name]
         return "" if name in about.objects else _uncheckable(name, about)
 
+    def withheld(self, type_name: str, name: str) -> Mapping[str, str]:
+        """Return nothing beyond what the mirror keeps back."""
+        return {}
+
     def settled(self, select: Select, fetch: Fetch) -> Select:
         """Return the query as it is: unconfirmed records are none."""
         return select
@@ -140,6 +151,7 @@ class Checks:
         self._principal = principal
         self._ends_s = rules.clock.monotonic() + rules.deadline_s
         self._heard: dict[Slot, dict[str, Verdict]] = {}
+        self._hidden: dict[Slot, frozenset[str]] = {}  # fields
         self._failed: dict[Slot, tuple[str, str]] = {}  # code, reason
         self._touched: set[str] = set()
         self._rounds: dict[Slot, int] = {}
@@ -167,6 +179,35 @@ class Checks:
         failed = self._failed.get((about.connection, name))
         return "" if failed is None else failed[1]
 
+    def withheld(self, type_name: str, name: str) -> Mapping[str, str]:
+        """Return the fields of an object that its source keeps back now, with the reason.
+
+        Raises UncheckedError.
+        """
+        about = self._types[type_name]
+        slot = (about.connection, name)
+        if not about.asks_fields or slot in self._failed:
+            return {}
+        hidden = self._hidden.get(slot)
+        if hidden is None:
+            hidden = self._hidden_before(slot)
+            if hidden is None:
+                raise UncheckedError(slot)
+            self._hidden[slot] = hidden
+        return dict.fromkeys(hidden, f"{about.connection} keeps it back from you now")
+
+    def _hidden_before(self, slot: Slot) -> frozenset[str] | None:
+        """Return what was said of an object's fields for an earlier answer, while it counts."""
+        fields = self._catalogs[slot[0]].by_name[slot[1]].by_name
+        known = self._rules.kept.find(
+            (*self._holder(slot), _FIELDS), (_WHOLE, *fields), since_s=self._since_s(slot)
+        )
+        whole = known.pop(_WHOLE, None)
+        if whole is None:
+            return None
+        # Of one time: what is hidden no more must not stay hidden by an older word.
+        return frozenset(name for name, each in known.items() if each.asked_s == whole.asked_s)
+
     # -- queries (`settling.Word`) --------------------------------------------------------------
 
     def settled(self, select: Select, fetch: Fetch) -> Select:
@@ -179,7 +220,7 @@ class Checks:
             known = self._heard.setdefault(slot, {})
             unknown = [key for key in keys if key not in known]
             if unknown:
-                since_s = self._rules.clock.monotonic() - self._kept_for(slot[0]).total_seconds()
+                since_s = self._since_s(slot)
                 known |= self._rules.kept.find(self._holder(slot), unknown, since_s=since_s)
             everything = sum(map(len, self._heard.values()))
             if everything + sum(key not in known for key in keys) > self.candidates_max:
@@ -206,35 +247,53 @@ class Checks:
         """Ask about what is unknown; whatever comes of it, no query needs to ask for it again."""
         async with self._asking:
             slot = unchecked.slot
-            known = self._heard.setdefault(slot, {})
-            keys = tuple(dict.fromkeys(key for key in unchecked.keys if key not in known))
-            if not keys or slot in self._failed:
+            if slot in self._failed:
                 return
-            self._rounds[slot] = self._rounds.get(slot, 0) + 1
-            clock = self._rules.clock
-            asked_at, asked_s = clock.now(), clock.monotonic()
             try:
-                visible = await self._visible(slot, keys, self._ends_s - asked_s)
+                if unchecked.keys:
+                    await self._ask_records(slot, unchecked.keys)
+                elif slot not in self._hidden:
+                    await self._ask_fields(slot)
             except TimeoutError:
                 self._failed[slot] = _unavailable(slot[0])
             except FirnlineError as error:
                 self._failed[slot] = _failure(slot[0], error)
-            else:
-                found = {key: Verdict(key in visible, asked_at, asked_s) for key in keys}
-                self._rules.kept.keep(self._holder(slot), found)
-                with self._turn:
-                    known |= found
 
-    async def _visible(self, slot: Slot, keys: tuple[str, ...], left_s: float) -> frozenset[str]:
+    async def _ask_records(self, slot: Slot, wanted: Sequence[str]) -> None:
+        known = self._heard.setdefault(slot, {})
+        keys = tuple(dict.fromkeys(key for key in wanted if key not in known))
+        if not keys:
+            return
+        self._rounds[slot] = self._rounds.get(slot, 0) + 1
+        verdict = self._verdict()
+        visible = await self._asked(slot, keys)
+        found = {key: replace(verdict, is_visible=key in visible) for key in keys}
+        self._rules.kept.keep(self._holder(slot), found)
+        with self._turn:
+            known |= found
+
+    async def _ask_fields(self, slot: Slot) -> None:
+        verdict = self._verdict()
+        self._hidden[slot] = hidden = await self._asked(slot, ())
+        found = {name: replace(verdict, is_visible=False) for name in hidden}
+        self._rules.kept.keep((*self._holder(slot), _FIELDS), {**found, _WHOLE: verdict})
+
+    def _verdict(self) -> Verdict:
+        """Return a verdict of this moment: the source may change while it answers."""
+        return Verdict(True, self._rules.clock.now(), self._rules.clock.monotonic())
+
+    async def _asked(self, slot: Slot, keys: tuple[str, ...]) -> frozenset[str]:
+        """Return which keys are shown; without any, which fields are not."""
         connection, name = slot
         described = self._catalogs[connection].by_name[name]
         query = VerifyQuery(described, keys, self._about(connection).user_key, is_own=False)
-        asker = self._rules.asker
+        asker, left_s = self._rules.asker, self._ends_s - self._rules.clock.monotonic()
         assert asker is not None
         if left_s <= 0:
             raise TimeoutError
+        asks = asker.visible if keys else asker.hidden_fields
         async with asyncio.timeout(left_s):
-            return await asker.visible(
+            return await asks(
                 *(self._principal.tenant, connection, query),
                 person=self._principal.email,
                 deadline_s=left_s,
@@ -268,6 +327,9 @@ class Checks:
         return [VerificationUnavailableError(connection) for connection in sorted(failed)]
 
     # -------------------------------------------------------------------------------------------
+
+    def _since_s(self, slot: Slot) -> float:
+        return self._rules.clock.monotonic() - self._kept_for(slot[0]).total_seconds()
 
     def _about(self, connection: str) -> AtSource:
         return next(each for each in self._types.values() if each.connection == connection)

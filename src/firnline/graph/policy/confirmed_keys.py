@@ -15,7 +15,7 @@ from datetime import datetime
 
 KEYS_MAX = 200_000
 
-Holder = tuple[str, ...]  # tenant, connection, version of rights, person, user key, object
+Holder = tuple[str, ...]  # tenant, connection, version of rights, person, user key, about what
 
 
 @dataclass(frozen=True, slots=True)
