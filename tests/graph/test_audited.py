@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
-from graphql import parse
+from graphql import DocumentNode, parse
 from tests.graph.world import NOW, World, seeded
 
 from firnline.access.principal import Principal
@@ -14,15 +14,23 @@ from firnline.access.reach import OperationNotAllowedError
 from firnline.audit.auditing import Auditing
 from firnline.audit.readings import Readings, fact_of
 from firnline.audit.recorder import Mode
-from firnline.graph.answer import Question, Ran
+from firnline.graph.answer import Question
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.respond import Responder
 
 
+class Asked(NamedTuple):
+    """A document as it was asked (`graph.answer.Ran`)."""
+
+    text: str
+    document: DocumentNode
+    published: tuple[str, ...] = ()
+
+
 def reads(world: World, text: str, variables: dict[str, Any] | None = None) -> Any:
     graph = world.runner.run(world.graphs.graph("acme"))
-    ran = Ran(text, parse(text))
+    ran = Asked(text, parse(text))
     return Readings().of(graph, world.graphs.schema(graph).core, ran, variables)
 
 

@@ -81,10 +81,17 @@ class RecordedParts:
 
 def outcome_of(extensions: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return what was denied and masked, and which source objects were read, in order."""
-    notes = extensions.get("access", ())
+    denied: list[str] = []
+    masked: list[str] = []
+    for note in extensions.get("access", ()):
+        effect = note["effect"]
+        if effect == "denied":
+            denied.append(note["coordinate"])
+        elif effect == "masked":
+            masked.append(note["coordinate"])
     return {
-        "denied": sorted({n["coordinate"] for n in notes if n["effect"] == "denied"}),
-        "masked": sorted({n["coordinate"] for n in notes if n["effect"] == "masked"}),
+        "denied": sorted(denied),
+        "masked": sorted(masked),
         "sources": sorted(extensions.get("freshness", ())),
     }
 

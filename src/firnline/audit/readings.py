@@ -55,8 +55,8 @@ class Readings:
         """Return, by type of the graph, the fields that are selected or decide about records."""
         slot = (graph.shape, ran.text)
         if slot not in self._known:
-            named, has_inputs = _named(graph, schema, ran.node)
-            self._known[slot] = _sorted(named), ran.node if has_inputs else None
+            named, has_inputs = _named(graph, schema, ran.document)
+            self._known[slot] = _sorted(named), ran.document if has_inputs else None
             if len(self._known) > _DOCUMENTS_MAX:
                 self._known.popitem(last=False)
         self._known.move_to_end(slot)

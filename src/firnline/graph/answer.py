@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from graphql import DocumentNode, GraphQLError
@@ -39,13 +39,23 @@ class Question:
     published: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(Protocol):
     """The document that was asked, parsed; `published` are its operation's name and id."""
 
-    text: str
-    node: DocumentNode = field(repr=False)
-    published: tuple[str, ...] = ()
+    @property
+    def text(self) -> str:
+        """Return it as it was sent or published."""
+        ...
+
+    @property
+    def document(self) -> DocumentNode:
+        """Return it parsed."""
+        ...
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Return nothing for a text that nobody published."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ class Answer:
     executed: bool = True
     later: Following | None = None
     is_kept: bool = False  # given before, and nothing that made it has changed since
-    ran: Ran | None = None
+    ran: Ran | None = field(default=None, repr=False)
     records: int = 0
     repeat: Repeat | None = None  # of a kept one
 

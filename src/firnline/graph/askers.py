@@ -51,13 +51,13 @@ class Askers:
 
     def compiled(self, asked: Asked, rights: str, shaping: tuple[str, ...] | None) -> None:
         """Note who asked something that had to be compiled; `rights` tell who may read the same."""
-        if shaping is None or not asked.ran.published:
+        if shaping is None or not asked.published:
             return
         document, variables = asked.document, asked.question.variables or {}
         shape = shape_of(document, asked.schema.core, variables, shaping=shaping)
         if shape is None:
             return
-        row = row_of(asked.principal, asked.ran.published[-1], shape, self._clock)
+        row = row_of(asked.principal, asked.published[-1], shape, self._clock)
         slot = (row.tenant, row.operation_id, rights, row.shape)
         if slot not in self._known:
             self._keep(slot, None)
@@ -65,9 +65,9 @@ class Askers:
 
     def answered(self, asked: Asked, rights: str) -> None:
         """Note that what was planned ahead is asked, so that it is planned the next time, too."""
-        if not asked.ran.published:
+        if not asked.published:
             return
-        slot = (asked.principal.tenant, asked.ran.published[-1], rights)
+        slot = (asked.principal.tenant, asked.published[-1], rights)
         row = self._known.get(slot)
         if row is not None:
             self._keep(slot, None)

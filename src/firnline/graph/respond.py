@@ -30,7 +30,7 @@ from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import UsageError
 from firnline.graph.ahead import Ahead
-from firnline.graph.answer import Answer, Question, Ran, code_of, extensions_of, formatted
+from firnline.graph.answer import Answer, Question, code_of, extensions_of, formatted
 from firnline.graph.askers import Askers
 from firnline.graph.cost import COST_MAX
 from firnline.graph.cursor import CursorSeal
@@ -179,7 +179,7 @@ class Responder:
             graph,
             text,
             document,
-            Ran(text, document, published),
+            published,
             schema=await self._graphs.prepared_schema(graph),
             database=await self._databases(principal.tenant),
             variables=question_key(question.variables),
@@ -234,7 +234,7 @@ class Responder:
         if self._askers is not None:
             self._askers.answered(asked, context.decisions.fields_fingerprint)
         extensions = extensions_of(context, context.freshness())
-        return Answer(content, extensions=extensions, ran=asked.ran, records=context.records)
+        return Answer(content, extensions=extensions, ran=asked, records=context.records)
 
     async def _answered(self, asked: Asked, *, may_recall: bool = False) -> Answer:
         """Answer the whole way: parse, validate, plan, load.
@@ -446,7 +446,7 @@ def _answer_of(
         extensions=extensions_of(context, context.freshness()),
         statements=tuple(execution.statements),
         executed=context.variables is not None,
-        ran=asked.ran,
+        ran=asked,
         records=context.records,
     )
 

@@ -19,7 +19,7 @@ from firnline.cache.bookkeeping import Versions
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
-from firnline.graph.answer import Answer, Question, Ran, extensions_of
+from firnline.graph.answer import Answer, Question, extensions_of
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
 from firnline.graph.explain.explanation import Explanation
@@ -49,7 +49,7 @@ class Asked:
     graph: TenantGraph
     text: str
     document: DocumentNode
-    ran: Ran
+    published: tuple[str, ...]  # its operation's name and id
     schema: TenantSchema
     database: TenantDatabase
     variables: bytes | None  # in one form
@@ -109,7 +109,7 @@ class Recall:
             kept.content,
             extensions=extensions,
             is_kept=True,
-            ran=asked.ran,
+            ran=asked,
             records=kept.records,
             repeat=repeat,
         )
