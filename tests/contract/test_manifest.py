@@ -159,6 +159,7 @@ def test_connector_does_no_io(connector: Connector) -> None:
 def test_connector_uses_only_what_it_is_given(connector: Connector) -> None:
     """Of Firnline it may import the contracts, not the engine."""
     allowed = (
+        "firnline.access.grounds",
         "firnline.access.model",
         "firnline.catalog.model",
         "firnline.connectors",

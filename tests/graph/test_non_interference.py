@@ -248,6 +248,18 @@ def test_search_and_choices_are_answered_alike(world: World, email: str) -> None
         assert_same(world, email, Question(query, None, {"c": coordinate}, None))
 
 
+@pytest.mark.parametrize("type_name", ["Account", "Deal", "Ticket", "Crm_accounts"])
+def test_own_access_is_told_alike(world: World, email: str, type_name: str) -> None:
+    query = """query A($o: String!, $i: ID, $f: String) { _access(object: $o, id: $i, field: $f) {
+      readable decidedBy reason rows fields field { name readable masked decidedBy reason }
+      record { id visible } explained { rows why } } }"""
+    prefix = type_name.removeprefix("Crm_")[0].lower()
+    for number in range(1, 13):
+        key = f"a{number}" if prefix == "a" else f"{prefix}{number:02d}"
+        variables = {"o": type_name, "i": key, "f": "secret"}
+        assert_same(world, email, Question(query, None, variables, None))
+
+
 @pytest.mark.parametrize("kind", ["deals", "accounts", "tickets"])
 def test_pages_are_cut_alike(world: World, email: str, kind: str) -> None:
     """Page by page, each tenant with its own cursors."""
