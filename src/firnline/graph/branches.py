@@ -13,8 +13,9 @@ from functools import partial
 
 from graphql import GraphQLObjectType, GraphQLUnionType, get_named_type
 
+from firnline.graph.permitted import ObjectNotSyncedError
 from firnline.graph.request import AccessNote, GraphContext
-from firnline.graph.scan import Aliases, MaskedFieldError, ObjectNotSyncedError, Scan
+from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.selection import Selected, Selections
 from firnline.graph.shape import GraphFork, GraphObject, GraphRelation
 

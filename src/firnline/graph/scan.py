@@ -12,28 +12,25 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from firnline.access.decisions import EVERY_RIGHT, Unrestricted
-from firnline.access.model import ObjectAccess
+from firnline.access.decisions import Unrestricted
 from firnline.cache.query import (
     FALSE,
     TRUE,
     Bound,
     Call,
     Case,
-    Column,
     Expression,
     Join,
     RowFilter,
     Select,
-    Table,
-    Verified,
     all_of,
 )
 from firnline.catalog.conditions import COLUMN_TYPES, coerced
 from firnline.catalog.mapping import PathResolver, conditions, mapped, path_steps, source_paths
-from firnline.catalog.model import FieldInfo, ObjectInfo
+from firnline.catalog.model import FieldInfo
 from firnline.errors import FirnlineError
 from firnline.graph.moments import is_timeless, is_timeless_field
+from firnline.graph.permitted import HiddenColumnError, Permitted, confirmed, readable
 from firnline.graph.policy.binding import ruling_on
 from firnline.graph.policy.masks import mask_reason, masked
 from firnline.graph.policy.row_rules import RowRules
@@ -43,17 +40,6 @@ from firnline.spec.model import FromField
 from firnline.spec.verbs import FieldVerb
 
 _ON_SOME = "shown on some records only, by the builder's policy; null on the others"
-
-
-class ObjectNotSyncedError(FirnlineError):
-    """The object is known but the cache holds nothing of it yet."""
-
-    code = "object_not_synced"
-    retryable = True
-    status = 409
-
-    def __init__(self, tenant: str, name: str) -> None:
-        super().__init__(f"{name} has not been synced yet", hint=f"Run `firnline sync {tenant}`.")
 
 
 class MaskedFieldError(FirnlineError):
@@ -110,56 +96,6 @@ def is_ours(found: GraphObject) -> bool:
     return found.policy.mode == "policy" and bool(found.policy.rows)
 
 
-class _Permitted:
-    """One permitted table under an alias, naming only the columns that were asked for."""
-
-    def __init__(
-        self,
-        context: GraphContext,
-        connection: str,
-        source: ObjectInfo,
-        alias: str,
-        *,
-        is_ours: bool = False,
-    ) -> None:
-        self.context = context
-        self.connection = connection
-        self.source = source
-        self.alias = alias
-        # What the builder's conditions alone decide, they decide instead of the source's rights.
-        self.is_ours = is_ours
-        rights = EVERY_RIGHT if is_ours else context.decisions.object(connection, source.name)
-        self.access: ObjectAccess = rights
-        self.withheld: Mapping[str, str] = {}  # what the source keeps back at this moment
-        self._used: dict[str, Expression] = {}
-        stored = context.decisions.stored.get(connection, {}).get(source.name)
-        if stored is None:
-            raise ObjectNotSyncedError(context.tenant, f"{connection}.{source.name}")
-        self._stored = stored
-        context.objects_read.add((connection, source.name))
-
-    def column(self, name: str) -> Expression:
-        field = self.source.by_name[name]
-        if name not in self._stored:  # discovered since the last sync
-            return Bound(None, COLUMN_TYPES[field.type])
-        column = self.context.graph.columns[self.connection][self.source.name][name]
-        self._used[column] = Column(f"{self.alias}_raw", column)
-        return Column(self.alias, column)
-
-    def relation(self) -> Select:
-        """Return the rows that the principal sees, with the columns asked for so far."""
-        raw = f"{self.alias}_raw"
-        decisions, name = self.context.decisions, self.source.name
-        visible = TRUE if self.is_ours else decisions.rows(self.connection, name, raw)
-        columns = self._used or {"_": Bound(1, "INTEGER")}
-        return Select(
-            columns=tuple(columns.items()),
-            source=Table(self.connection, self.source.name),
-            alias=raw,
-            where=None if visible == TRUE else visible,
-        )
-
-
 class Scan:
     """One graph object under one alias. Ask for fields first, then for the relation."""
 
@@ -167,11 +103,11 @@ class Scan:
         self.context = context
         self.object = found
         self._aliases = aliases
-        self._base = _Permitted(
+        self._base = Permitted(
             context, found.connection, found.source, aliases.next(), is_ours=is_ours(found)
         )
-        self._joined: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
-        self._joined_free: dict[tuple[str, ...], tuple[_Permitted, Expression]] = {}
+        self._joined: dict[tuple[str, ...], tuple[Permitted, Expression]] = {}
+        self._joined_free: dict[tuple[str, ...], tuple[Permitted, Expression]] = {}
         self._fields: dict[str, Expression] = {}
         self._fields_ruled = context.decisions.fields(found.type_name)
 
@@ -239,7 +175,7 @@ class Scan:
         """Return the condition that the source confirms the record."""
         if self.denied is not None or not self.is_at_source:
             return TRUE
-        return _confirmed(self._base)
+        return confirmed(self._base)
 
     def field(self, name: str, verb: FieldVerb = "read") -> Expression:
         """Return a field as an expression of its type; raises MaskedFieldError.
@@ -331,7 +267,7 @@ class Scan:
             raise MaskedFieldError(coordinate, ruled.refused["read"], "policy")
         try:
             value = mapped(field.mapping, field.scalar, self, self.context.now)
-        except _HiddenColumn as hidden:
+        except HiddenColumnError as hidden:
             raise MaskedFieldError(coordinate, hidden.reason, hidden.connection) from None
         if ruled is None or not ruled.rows:
             return value
@@ -345,7 +281,7 @@ class Scan:
         permitted = self._base
         for depth in range(len(references)):
             permitted = self._join(permitted, tuple(references[: depth + 1]))
-        return _readable(permitted, last), permitted.source.by_name[last]
+        return readable(permitted, last), permitted.source.by_name[last]
 
     @property
     def ruling(self) -> PathResolver:
@@ -353,26 +289,26 @@ class Scan:
         return _Ruling(self)
 
     def _join(
-        self, owner: _Permitted, steps: tuple[str, ...], *, is_free: bool = False
-    ) -> _Permitted:
+        self, owner: Permitted, steps: tuple[str, ...], *, is_free: bool = False
+    ) -> Permitted:
         known = self._joined_free if is_free else self._joined
         if steps not in known:
             reference = owner.source.by_name[steps[-1]]
-            own = owner.column(steps[-1]) if is_free else _readable(owner, reference.name)
+            own = owner.column(steps[-1]) if is_free else readable(owner, reference.name)
             context = _unrestricted(self.context) if is_free else self.context
             catalog = self.context.graph.catalogs[owner.connection]
             targets = reference.reference.targets if reference.reference else ()
             target = next(catalog.by_name[name] for name in targets if name in catalog.by_name)
-            joined = _Permitted(context, owner.connection, target, self._aliases.next())
+            joined = Permitted(context, owner.connection, target, self._aliases.next())
             if not joined.access.readable:
-                raise _HiddenColumn(owner.connection, joined.access.reason)
+                raise HiddenColumnError(owner.connection, joined.access.reason)
             on: Expression = Call("eq", (own, joined.column(target.key)))
             if self.is_at_source and not is_free:
                 reason = self._unreachable(target.name)
                 if reason:
-                    raise _HiddenColumn(owner.connection, reason)
+                    raise HiddenColumnError(owner.connection, reason)
                 joined.withheld = self._withheld(target.name)
-                on = all_of([on, _confirmed(joined)])
+                on = all_of([on, confirmed(joined)])
             known[steps] = (joined, on)
         return known[steps][0]
 
@@ -410,7 +346,7 @@ class Scan:
             self.context.is_timeless = False
         try:
             return conditions(self.object.where, self, self.context.now)
-        except _HiddenColumn as hidden:
+        except HiddenColumnError as hidden:
             # What decides membership may not be read: showing the members would tell it.
             self.context.note(
                 AccessNote(self.object.type_name, "denied", hidden.reason, hidden.connection)
@@ -455,22 +391,3 @@ def _unrestricted(context: GraphContext) -> GraphContext:
     """Return the context of what decides about records; it notes nothing in the person's own."""
     decisions = Unrestricted.of(context.decisions)
     return replace(context, decisions=decisions, notes={}, objects_read=set(), scans=None)
-
-
-class _HiddenColumn(Exception):
-    def __init__(self, connection: str, reason: str) -> None:
-        super().__init__(reason)
-        self.connection = connection
-        self.reason = reason
-
-
-def _confirmed(permitted: _Permitted) -> Verified:
-    source = permitted.source
-    return Verified(permitted.connection, source.name, permitted.column(source.key))
-
-
-def _readable(permitted: _Permitted, name: str) -> Expression:
-    reason = permitted.access.hidden.get(name) or permitted.withheld.get(name)
-    if reason is not None:
-        raise _HiddenColumn(permitted.connection, reason)
-    return permitted.column(name)

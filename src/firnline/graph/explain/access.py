@@ -22,11 +22,12 @@ from firnline.connectors.registry import load_connector
 from firnline.errors import UsageError
 from firnline.graph.explain.evidence import Evidence
 from firnline.graph.explain.rule_words import in_words
+from firnline.graph.permitted import ObjectNotSyncedError
 from firnline.graph.policy.binding import ruling_on
 from firnline.graph.policy.masks import mask_reason
 from firnline.graph.policy.verdicts import Verdicts
 from firnline.graph.request import GraphContext
-from firnline.graph.scan import Aliases, MaskedFieldError, ObjectNotSyncedError, Scan
+from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.shape import GraphObject
 
 

@@ -15,8 +15,9 @@ from firnline.access.principal import Principal
 from firnline.cache.query import Call
 from firnline.cache.render import render
 from firnline.graph.explain.rule_words import in_words
+from firnline.graph.permitted import ObjectNotSyncedError
 from firnline.graph.request import GraphContext, unexecuted
-from firnline.graph.scan import Aliases, ObjectNotSyncedError, Scan
+from firnline.graph.scan import Aliases, Scan
 from firnline.graph.shape import GraphObject, TenantGraph
 from firnline.graph.visible import visible_graph
 

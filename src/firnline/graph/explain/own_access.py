@@ -17,9 +17,10 @@ import strawberry
 from firnline.access.model import Everything, Nothing
 from firnline.graph.explain.access import AccessExplainer, is_visible
 from firnline.graph.explain.explanation import OPERATOR_SCOPE
+from firnline.graph.permitted import ObjectNotSyncedError
 from firnline.graph.policy.binding import ruling_on
 from firnline.graph.request import GraphContext
-from firnline.graph.scan import Aliases, ObjectNotSyncedError, Scan
+from firnline.graph.scan import Aliases, Scan
 from firnline.graph.shape import GraphObject
 
 _REASONS = {
