@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 from tests.graph.asking import Writer, asks
 from tests.graph.reference import LIST_FIELDS
 from tests.graph.runs import IS_LONG, PATIENCE
-from tests.graph.test_non_interference import _settled
+from tests.graph.test_non_interference import _other, _settled
 from tests.graph.verified import (
+    EXPOSED,
     VERIFY,
     DownError,
+    Shown,
     Source,
     VerifiedWorld,
     everything_shown,
@@ -26,7 +29,7 @@ from tests.graph.verified import (
     verified_world,
     without_told,
 )
-from tests.graph.world import PEOPLE, World
+from tests.graph.world import CATALOGS, PEOPLE, Rows, World, seeded
 
 from firnline.connectors.registry import load_manifest
 
@@ -428,3 +431,47 @@ def test_field_read_through_a_hidden_record_is_null(verified: VerifiedWorld) -> 
     assert [node["id"] for node in found["accounts"]["nodes"]] == named
     crm = verified.data("{ crm { accounts { nodes { id owner_id } } } }")["crm"]["accounts"]
     assert set(named) <= {node["id"] for node in crm["nodes"] if node["owner_id"] == "u1"}
+
+
+def _scrambled(shown: Shown, seed: int) -> Rows:
+    """Return rows that differ in everything that the source does not show, and only there."""
+    draw, rows = random.Random(seed), seeded()
+    for place in EXPOSED:
+        kinds = {each.name: each.type for each in CATALOGS[place[0]].by_name[place[1]].fields}
+        kept = []
+        for row in rows[place]:
+            if row["id"] in shown[place]:
+                kept.append(row)
+            elif draw.random() < 0.7:  # others are gone altogether
+                changed = {
+                    name: _other(kinds[name], value, draw)
+                    for name, value in row.items()
+                    if name != "id"
+                }
+                kept.append({**row, **changed})
+        model = rows[place][0]
+        rows[place] = [*kept, *({**model, "id": f"zz{number}"} for number in range(5))]
+    return rows
+
+
+@PATIENCE
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_hidden_records_change_nothing_of_any_answer(
+    connectors: None, tmp_path: Path, seed: int
+) -> None:
+    """Other values, other numbers of them: not one byte, extensions included."""
+    world = verified_world(tmp_path)
+    try:
+        shown = world.source.shown = some_shown(seed + 20, 0.5)
+        told = []
+        for rows in (seeded(), _scrambled(shown, seed)):
+            world.write({place: rows[place] for place in EXPOSED})
+            world.renew()
+            told.append([_settled(world.ask(text)) for text in NAMED])
+        for text, before, after in zip(NAMED, *told, strict=True):
+            assert orjson.dumps(before) == orjson.dumps(after), text
+        world.source.shown = everything_shown()
+        world.renew()
+        assert [_settled(world.ask(text)) for text in NAMED] != told[0], "nothing was hidden"
+    finally:
+        world.close()

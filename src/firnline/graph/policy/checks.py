@@ -151,6 +151,7 @@ class Checks:
         self._principal = principal
         self._ends_s = rules.clock.monotonic() + rules.deadline_s
         self._heard: dict[Slot, dict[str, Verdict]] = {}
+        self._rests_on: dict[Slot, datetime] = {}
         self._hidden: dict[Slot, frozenset[str]] = {}  # fields
         self._failed: dict[Slot, tuple[str, str]] = {}  # code, reason
         self._touched: set[str] = set()
@@ -237,6 +238,15 @@ class Checks:
         known = self._heard.get(slot, {})
         return frozenset(key for key, verdict in known.items() if not verdict.is_visible)
 
+    def rests_on(self, slot: Slot, keys: Iterable[str]) -> None:
+        """Note that the answer rests on the word about these records, all of them shown."""
+        # Of others not even the time is told: it would say that there are any.
+        stamps = [self._heard[slot][key].asked_at for key in keys]
+        with self._turn:
+            stamps += [self._rests_on[slot]] if slot in self._rests_on else []
+            if stamps:
+                self._rests_on[slot] = min(stamps)
+
     def spread(self, slot: Slot) -> int:
         """Return how far to look beyond a page: twice as far each time it was not enough."""
         return int(min(2 ** max(0, self._rounds.get(slot, 0) - 1), SPREAD_MAX))
@@ -310,8 +320,7 @@ class Checks:
         ]
 
     def _told(self, type_name: str, about: AtSource) -> dict[str, str]:
-        heard = self._heard.get((about.connection, about.object), {}).values()
-        oldest = min((verdict.asked_at for verdict in heard), default=None)
+        oldest = self._rests_on.get((about.connection, about.object))
         told = {
             "coordinate": type_name,
             "effect": "verified",

@@ -13,8 +13,9 @@ left aside.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Protocol
 
 from firnline.access.at_source import UncheckedError
@@ -62,6 +63,10 @@ class Word(Protocol):
 
     def hidden(self, slot: Slot) -> Collection[str]:
         """Return every key that the source did not show."""
+        ...
+
+    def rests_on(self, slot: Slot, keys: Iterable[str]) -> None:
+        """Note that the answer rests on the word about these records, all of them shown."""
         ...
 
     def spread(self, slot: Slot) -> int:
@@ -163,6 +168,7 @@ class _Settling:
             if _OPEN in states:
                 raise UncheckedError(slot, [key for key in keys if key not in known])
             if _CUT not in states:
+                self._word.rests_on(slot, _on_pages(pages.values(), known, form.limit))
                 return list(map(str, keys))
 
     def _require(self, marker: Verified, keys: Sequence[str]) -> None:
@@ -171,6 +177,7 @@ class _Settling:
         unknown = [key for key in keys if key not in known]
         if unknown:
             raise UncheckedError(slot, unknown)
+        self._word.rests_on(slot, [key for key in keys if known[key]])
 
     def _keys(self, query: Select) -> list[str]:
         most = self._word.candidates_max + 1
@@ -344,6 +351,14 @@ def _state(page: Sequence[str], known: Mapping[str, bool], limit: int, reach: in
         if confirmed == limit:
             return _SETTLED
     return _CUT if len(page) >= reach else _SETTLED
+
+
+def _on_pages(
+    pages: Iterable[Sequence[str]], known: Mapping[str, bool], limit: int
+) -> Iterator[str]:
+    """Yield the records that pages show; those behind them were looked at for what is hidden."""
+    for page in pages:
+        yield from islice((key for key in page if known[key]), limit)
 
 
 _SETTLED, _OPEN, _CUT = "settled", "open", "cut"
