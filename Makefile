@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 NAME   ?= demo
 
-.PHONY: demo test check bench format clean install
+.PHONY: demo test check coverage bench format clean install
 
 demo: install
 	$(BIN)/firnline demo
@@ -21,6 +21,11 @@ check: install
 	$(BIN)/python -m firnline.cli.error_docs --check
 	$(BIN)/python -m benchmarks.readme --check
 
+# Every branch of src/firnline/access, by tests/access alone: half a minute.
+coverage: install
+	$(BIN)/coverage run -m pytest tests/access
+	$(BIN)/coverage report
+
 bench: install
 	$(BIN)/python -m benchmarks.$(NAME)
 
@@ -35,4 +40,4 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .firnline build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .firnline .coverage mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from firnline.access.claims import ATTRIBUTE_VALUES_MAX, ATTRIBUTES_MAX
+from firnline.access.claims import ATTRIBUTE_VALUES_MAX, ATTRIBUTES_MAX, Attributes, credential_of
 from firnline.access.principal import Principal, TokenRefusedError, TokenVerifier
 from firnline.clock import FixedClock
 
@@ -129,3 +130,54 @@ def test_attributes_given_as_a_mapping_make_an_equal_principal() -> None:
     plain = Principal("acme", "ana@acme.example", attributes={"region": "EMEA"})
     assert plain == principal(attributes={"region": "EMEA"})
     assert hash(plain) == hash(principal(attributes={"region": "EMEA"}))
+
+
+def test_attributes_are_a_mapping_that_equals_its_own_kind_alone() -> None:
+    """What is kept by principal must never be found under a plain mapping."""
+    found = Attributes({"b": "2", "a": ("1",)})
+    assert (list(found), len(found), found["a"]) == (["a", "b"], 2, ("1",))
+    assert found == Attributes({"a": ("1",), "b": "2"})
+    assert found != Attributes({"a": "1", "b": "2"})
+    assert found != {"a": ("1",), "b": "2"}
+    assert len(Attributes()) == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"act": {"sub": "x" * 200}},
+        {"purpose": "x" * 100},
+        {"scope": " ".join(f"read:A{n}" for n in range(200))},
+        {"attributes": {"region": "x" * 500}},
+        {"attributes": {"region": ""}},
+        {"attributes": {"region": ["x"] * ATTRIBUTE_VALUES_MAX}},
+        {"attributes": {"a" * 63: "x"}},
+        {"attributes": {f"a{n}": "x" for n in range(ATTRIBUTES_MAX)}},
+    ],
+    ids=lambda more: str(more)[:30],
+)
+def test_claim_as_long_as_it_may_be_is_read(more: dict[str, Any]) -> None:
+    assert principal(**more) != principal()
+
+
+@pytest.mark.parametrize("jti", ["x" * 201, "", "a\nb"])
+def test_identity_that_fits_no_record_gives_way_to_a_digest(jti: Any) -> None:
+    assert principal(jti=jti).credential.startswith("sha256:")
+    assert len(principal(jti=jti).credential) == len("sha256:") + 32
+
+
+def test_digest_tells_tokens_apart_and_is_that_of_the_whole_token() -> None:
+    digest = hashlib.sha256(b"a.b.c").hexdigest()[:32]
+    assert credential_of({}, "a.b.c") == credential_of({"jti": 7}, "a.b.c") == f"sha256:{digest}"
+    assert credential_of({}, "a.b.d") != credential_of({}, "a.b.c")
+
+
+def test_identity_as_long_as_a_record_holds_is_kept() -> None:
+    assert principal(jti="x" * 200).credential == "jti:" + "x" * 200
+
+
+def test_actor_wins_over_the_authorised_party_and_nobody_acts_where_none_is_named() -> None:
+    assert principal(azp="web-app", act={"sub": "bot"}).agent == "bot"
+    nobody = principal()
+    assert (nobody.agent, nobody.purpose, nobody.scopes) == ("", "", frozenset())
+    assert dict(nobody.attributes) == {}

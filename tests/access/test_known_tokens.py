@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey
@@ -65,6 +65,7 @@ offsets = st.integers(-400, 400)
 times = st.one_of(offsets, st.floats(-400, 400)).map(lambda offset: NOW_S + offset)
 
 
+@settings(deadline=None)  # a busy machine says nothing about tokens
 @given(
     exp=times,
     begin=st.fixed_dictionaries({}, optional={"nbf": times, "iat": times}),

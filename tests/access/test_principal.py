@@ -21,6 +21,7 @@ from firnline.access.principal import (
     TOKEN_BYTES_MAX,
     Principal,
     SigningKeysError,
+    TokenExpiredError,
     TokenRefusedError,
     TokenVerifier,
 )
@@ -232,6 +233,28 @@ async def test_token_expires_by_our_clock() -> None:
         checks.verify(signed())
 
 
+async def test_seconds_left_are_those_for_which_the_token_goes_on_being_accepted() -> None:
+    clock = FixedClock(START)
+    checks = verifier(clock)
+    token = signed()
+    assert checks.seconds_left(token) == 0, "of a token that was not verified nothing is known"
+    checks.verify(token)
+    assert checks.seconds_left(token) == 360
+    await clock.sleep(359.5)
+    assert checks.seconds_left(token) == 0.5
+    assert checks.verify(token).tenant == "acme"
+    await clock.sleep(0.5)
+    assert checks.seconds_left(token) == 0
+    with pytest.raises(TokenRefusedError, match="expired"):
+        checks.verify(token)
+
+
+def test_expired_token_of_a_subscription_is_named_with_the_next_step() -> None:
+    error = TokenExpiredError()
+    assert (error.code, error.status) == ("token_expired", 401)
+    assert "current token" in error.hint
+
+
 def test_verifier_without_keys_refuses_everything() -> None:
     with pytest.raises(TokenRefusedError, match="kid"):
         verifier(keys={}).verify(signed())
@@ -256,6 +279,12 @@ def test_verifier_without_keys_refuses_everything() -> None:
 def test_untrustworthy_key_in_the_set_is_refused_at_start(jwk: Any, reason: str) -> None:
     with pytest.raises(SigningKeysError, match=reason):
         verifier(keys={"keys": [public(EC, "ec"), jwk]})
+
+
+@pytest.mark.parametrize("listed", [{}, "text", None, 7])
+def test_key_set_without_a_list_of_keys_is_refused_at_start(listed: Any) -> None:
+    with pytest.raises(SigningKeysError, match="must be a list"):
+        verifier(keys={"keys": listed})
 
 
 def signer(home: Path, clock: FixedClock | None = None) -> DevelopmentSigner:

@@ -18,7 +18,6 @@ from firnline.access.model import (
     FieldIn,
     FieldIsNull,
     Listed,
-    Nothing,
     RowRule,
     Via,
     ViaChild,
@@ -68,8 +67,6 @@ class RowFilters:
         match rule:
             case Everything():
                 return TRUE
-            case Nothing():
-                return FALSE
             case FieldIn(field_name, values):
                 return self._among(alias, object_name, field_name, values)
             case FieldIsNull(field_name):
@@ -86,6 +83,8 @@ class RowFilters:
             case ViaChild(child, field_name, inner):
                 own_key = self._column(alias, object_name, self._object(object_name).key)
                 return self._in(own_key, child, field_name, inner)
+            case _:  # Nothing: and a kind of rule that is not known here shows nothing, either.
+                return FALSE
 
     def _is_stored(self, rule: RowRule, object_name: str) -> bool:
         """Say whether the cache holds the fields that `rule` itself reads."""
