@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import orjson
+import uvicorn
 from tests.end_to_end.conftest import NOW, PROJECT, TENANTS, connect_all
 
 from firnline.access.principal import TokenVerifier
@@ -101,7 +102,7 @@ class Changing:
 
     def headers(self, email: str, tenant: str = "acme", **claims: Any) -> dict[str, str]:
         """Return what a client sends along."""
-        token = self.signer.issue_token(tenant, email, 300, **claims)
+        token = self.signer.issue_token(tenant, email, 300, more=claims)
         return {"authorization": f"Bearer {token}"}
 
     async def ask(self, email: str = REP, *, tenant: str = "acme", **body: Any) -> httpx2.Response:
@@ -140,12 +141,14 @@ async def changing_world(home: Path, **settings: Any) -> AsyncIterator[Changing]
             reports = await asyncio.gather(*(app.sync(tenant) for tenant in TENANTS))
             assert all(report.ok for report in reports), reports
             sandboxes = {tenant: fleet.server("salesforce", tenant).sandbox for tenant in TENANTS}
-            async with serving(app) as (http, signer):
+            async with serving(app) as (http, signer, _):
                 yield Changing(app, http, signer, sandboxes)
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[tuple[httpx2.AsyncClient, DevelopmentSigner]]:
+async def serving(
+    app: App,
+) -> AsyncIterator[tuple[httpx2.AsyncClient, DevelopmentSigner, uvicorn.Server]]:
     """Serve an opened project on a loopback port."""
     clock = SystemClock()
     verifier = TokenVerifier.from_settings(app.settings, clock=clock)
@@ -157,12 +160,7 @@ async def serving(app: App) -> AsyncIterator[tuple[httpx2.AsyncClient, Developme
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         async with httpx2.AsyncClient(base_url=address_of(listening), timeout=PATIENCE_S) as http:
-            yield http, DevelopmentSigner.from_settings(app.settings, clock=clock)
+            yield http, DevelopmentSigner.from_settings(app.settings, clock=clock), server
     finally:
         server.should_exit = True
         await serving
-
-
-def patience() -> Any:
-    """Return what fails a test that waits too long."""
-    return asyncio.timeout(PATIENCE_S)

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
-from tests.end_to_end.subscribing import ACCOUNTS, EVENTS, PATIENCE_S, REP, Changing, changing_world
+from tests.end_to_end.subscribing import (
+    ACCOUNTS,
+    EVENTS,
+    PATIENCE_S,
+    REP,
+    Changing,
+    changing_world,
+    serving,
+)
 
-from firnline.cache.store import CacheTransaction
+from firnline.cache.database import TenantDatabase
+from firnline.graph.live import REST_S
+from firnline.sandbox.seed import DEMO_PEOPLE
+from firnline.spec.agents import AgentSpec
 from firnline.spec.model import GraphSpec
+from firnline.web.server import SHUTDOWN_MAX_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+MANAGER = DEMO_PEOPLE["acme"]["manager"]
 DEALS = "subscription { deals(first: 50) { totalCount nodes { id name amount } } }"
 
 
@@ -153,30 +168,86 @@ async def test_cursors_of_live_answers_lead_on_and_are_taken(world: Changing) ->
     assert not [node for node in plain["nodes"] if node in first["nodes"]]
 
 
-async def test_many_commits_at_once_are_told_together(world: Changing) -> None:
+async def test_many_commits_are_answered_at_the_subscriptions_pace(
+    world: Changing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (key, *_), _ = await keys(world)
-    database = await world.app.database("acme")
+    database, loop = await world.app.database("acme"), asyncio.get_running_loop()
+    answer, asked = world.app.responder.answer, []
+
+    async def counted(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return await answer(*arguments)
+
     async with world.subscribed() as events:
         await events.answer()
-        world.sandboxes["acme"].change("Account", key, Name="After the burst")
-        begun = asyncio.get_running_loop().time()
-        for _ in range(30):
-            await asyncio.to_thread(_touch, database)
-        await world.sync("acme", "Account")
-        taken_s = asyncio.get_running_loop().time() - begun
+        monkeypatch.setattr(world.app.responder, "answer", counted)
+        begun_s = loop.time()
+        for _ in range(100):
+            await asyncio.to_thread(_commit, database)
+        await rename(world, key, "After the burst")
         assert named(await events.answer(), key) == "After the burst"
-    entries = await _entries(world)
-    assert len(entries) < 30 + taken_s / 0.25
+        assert 0 < len(asked) <= 2 + (loop.time() - begun_s) / REST_S < 100
 
 
-def _touch(database: Any) -> None:
-    with database.transaction() as transaction:
-        assert isinstance(transaction, CacheTransaction)
+def _commit(database: TenantDatabase) -> None:
+    with database.transaction():
+        pass
 
 
-async def _entries(world: Changing) -> list[Any]:
-    await world.app.auditing.close()
-    return [entry async for entry in world.app.auditing.chain.entries("acme")]
+async def test_answers_that_are_sent_are_on_record_and_no_others(world: Changing) -> None:
+    query = ACCOUNTS.replace("totalCount", "aggregate { count }")
+    (key, *_), _ = await keys(world)
+    database = await world.app.database("acme")
+    before = await recorded(world, "Account", MANAGER)
+    async with world.subscribed(MANAGER, query=query) as events:
+        await events.answer()
+        for _ in range(3):
+            await asyncio.to_thread(_commit, database)
+            await asyncio.sleep(REST_S * 2)
+        await rename(world, key, "On record")
+        await events.answer()
+        assert await recorded(world, "Account", MANAGER) == before + 2
+
+
+async def recorded(world: Changing, object_name: str, email: str) -> int:
+    """Return how many answers about an object are on record for a person."""
+    await world.app.auditing.close()  # writes what waits
+    chain = world.app.auditing.chain
+    entries = chain.entries("acme", person=email, object_name=object_name)
+    return sum([orjson.loads(entry.content)["times"] async for entry in entries])
+
+
+async def test_agents_limits_hold_for_subscriptions_that_run(
+    world: Changing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key, *_), _ = await keys(world)
+    limits = world.app.graphs._limits
+    narrow = ({"helper": AgentSpec(operations=("Other",))}, {})
+    async with world.subscribed(claims={"act": {"sub": "helper"}}) as events:
+        await events.answer()
+        with monkeypatch.context() as patched:
+            patched.setitem(limits, "acme", narrow)
+            await rename(world, key, "Not for the helper")
+            (told,) = await events.end()
+            headers = {**world.headers(REP, act={"sub": "helper"}), "accept": EVENTS}
+            refused = await world.http.post("/graphql", json={"query": ACCOUNTS}, headers=headers)
+    assert refused.status_code == 403
+    assert refused.json() == told
+
+
+async def test_stopping_server_completes_its_streams(world: Changing) -> None:
+    loop = asyncio.get_running_loop()
+    async with serving(world.app) as (http, signer, server):
+        other = replace(world, http=http, signer=signer)
+        async with other.subscribed() as events:
+            await events.answer()
+            begun_s = loop.time()
+            server.should_exit = True
+            (told,) = await events.end()
+    assert told["errors"][0]["extensions"]["code"] == "server_stopping"
+    assert told["errors"][0]["extensions"]["retryable"]
+    assert loop.time() - begun_s < SHUTDOWN_MAX_S / 2
 
 
 async def test_client_that_leaves_frees_its_place_and_is_listened_for_no_more(

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -116,6 +116,12 @@ class FakeGateway:
         if result.data is None:
             return GraphAnswer(orjson.dumps({"errors": result.formatted["errors"]}), 400)
         return GraphAnswer(orjson.dumps(result.formatted), 200, has_errors=bool(result.errors))
+
+    async def is_subscription(self, principal: Principal, request: GraphRequest) -> bool:
+        return False
+
+    async def changed(self, principal: Principal, mark: Hashable) -> None:
+        raise AssertionError("nothing is subscribed to here")
 
     def tenants(self) -> Sequence[str]:
         return ["acme", "globex"]
