@@ -11,6 +11,7 @@ import pytest
 from tests.graph.world import CATALOGS, PEOPLE, World, fields, seeded
 
 from firnline.cache.database import TenantDatabase
+from firnline.cache.open_caches import OpenCaches
 from firnline.graph.answer import Answer
 from firnline.graph.changes import Changes
 from firnline.graph.diff import compared, read_schema
@@ -175,6 +176,36 @@ def test_new_catalog_is_told(own_world: World) -> None:
         await own_world.state.save_catalog("acme", "crm", catalog, at=own_world.clock.now())
 
     assert own_world.runner.run(_told(own_world, discover, every_s=0.2))
+
+
+def test_what_another_process_writes_into_a_closed_cache_is_told(own_world: World) -> None:
+    own_world.fill(seeded())
+    own_world.databases.pop("acme").close()
+    caches = OpenCaches(
+        own_world.home / "cache",
+        clock=own_world.clock,
+        open_max=1,
+        idle_s=300,
+        memory="500MB",
+        threads=1,
+        read_only=True,
+    )
+
+    async def told() -> bool:
+        changes = Changes(own_world.graphs.graph, caches.database, every_s=0.1)
+        mark = await changes.mark("acme")
+        waiting = asyncio.ensure_future(changes.changed("acme", mark))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        assert mark.database.rest()
+        await asyncio.to_thread(own_world.write, {("crm", "users"): []})
+        own_world.databases.pop("acme").close()
+        done, _ = await asyncio.wait({waiting}, timeout=PATIENCE_S)
+        waiting.cancel()
+        await caches.close()
+        return bool(done)
+
+    assert own_world.runner.run(told())
 
 
 def test_commit_of_another_tenant_is_not_told(own_world: World) -> None:
