@@ -184,6 +184,19 @@ def test_command_registers_a_key_and_connects_without_a_browser(project: Path) -
     assert command("acme", "staples")["connections"][1]["state"] == "active"
 
 
+def test_person_is_connected_with_the_key_that_is_mapped_to_them(project: Path) -> None:
+    """Beside the organisation's connection, which stays what it was."""
+    client = ["--client-id", CLIENT_ID, "--key-file", "key.pem", "--key-id", "key-ann"]
+    before = command("acme", "staples", *client, "--algorithm", "ES256")["connections"]
+
+    person = ["--person", "Ann@north.test", "--key-id", "key-ann"]
+    after = command("acme", "staples", *person)["connections"]
+
+    assert after[:2] == before
+    assert (after[2]["name"], after[2]["person"]) == ("staples", "ann@north.test")
+    assert (after[2]["state"], after[2]["user"]) == ("active", PEOPLE["ann@north.test"])
+
+
 def test_command_goes_through_the_browser(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(url: str) -> bool:
         assert set(parse_qs(urlsplit(url).query)) >= {"state", "code_challenge"}
@@ -208,6 +221,8 @@ def test_command_goes_through_the_browser(project: Path, monkeypatch: pytest.Mon
         (["acme", "nope"], "unknown_connection"),
         (["acme", "staples"], "client_missing"),
         (["acme", "--client-id", "x"], "client_options"),
+        (["acme", "--person", "ann@north.test"], "person_option"),
+        (["acme", "staples", "--person", "ann@north.test", "--key-id", "k"], "client_missing"),
         (["acme", "staples", "--key-id", "x"], "client_options"),
         (["acme", "staples", "--client-id", "x", "--key-file", "absent.pem"], "client_options"),
         (["acme", "staples", "--client-id", "x", "--key-file", "empty.pem", "--key-id", "k"],

@@ -58,7 +58,9 @@ def connect(
     key_file: Annotated[
         Path | None, typer.Option(help="PEM file with the client's private key (assertion flow).")
     ] = None,
-    key_id: Annotated[str, typer.Option(help="The provider's id of that key.")] = "",
+    key_id: Annotated[
+        str, typer.Option(help="The provider's id of that key; of a person's, with --person.")
+    ] = "",
     algorithm: Annotated[
         str, typer.Option(help="How the key signs, such as PS256 or ES256 [the provider's first].")
     ] = "",
@@ -73,7 +75,10 @@ def connect(
 
     Exit code 0 when every asked connection is active.
     """
-    credentials = _credentials(client_id, client_secret_file, key_file, key_id, algorithm)
+    is_mapped = bool(person and key_id and not client_id)
+    credentials = None
+    if not is_mapped:
+        credentials = _credentials(client_id, client_secret_file, key_file, key_id, algorithm)
     if credentials is not None and not connection:
         raise ClientOptionsError(
             "an OAuth client belongs to one connection", hint="Name the connection."
@@ -93,6 +98,9 @@ def connect(
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
             if not listed:
+                if is_mapped:
+                    site = declared_site(app.tenant(tenant), connection)
+                    await app.connections.clients.map_person(site, person, key_id)
                 await _connect(
                     *(app, tenant, connection, credentials), show=show, port=port, person=person
                 )

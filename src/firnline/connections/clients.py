@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import SecretStr
 
 from firnline.clock import Clock
-from firnline.connections.site import Site
+from firnline.connections.site import Site, address_of
 from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError
 from firnline.state import ClientRow, State
@@ -72,6 +72,17 @@ class ClientRegistry:
         )
         await self._state.save_client(
             ClientRow(tenant, provider, connection, self._clock.now(), ciphertext)
+        )
+
+    async def map_person(self, site: Site, person: str, key_id: str) -> None:
+        """Register the key that stands for a person at the provider; raises ClientMissingError."""
+        client = await self.find(site)
+        subjects = {**client.subjects, address_of(person): key_id}
+        await self.save(
+            replace(client, subjects=subjects),
+            provider=site.connector.provider,
+            tenant=site.tenant,
+            connection=site.name,
         )
 
     async def find(self, site: Site) -> ClientCredentials:

@@ -161,6 +161,8 @@ def _decision(context: GraphContext, scans: list[Scan]) -> dict[str, Any]:
         "rows": {
             f"{connection}.{name}": "policy"
             if is_ours(found) and name == found.source.name
+            else "filtered"
+            if scans[0].is_at_source and denied is None and name == found.source.name
             else _rows(context, connection, name)
             for connection, name in sorted(sources)
         },

@@ -164,7 +164,8 @@ def _rows(context: GraphContext, found: GraphObject) -> str:
         return "filtered"
     if isinstance(rows, Nothing):
         return "none"
-    return "everything" if isinstance(rows, Everything) else "filtered"
+    is_whole = isinstance(rows, Everything) and found.type_name not in context.decisions.at_source
+    return "everything" if is_whole else "filtered"
 
 
 def _explained(
