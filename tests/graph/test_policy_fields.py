@@ -48,7 +48,7 @@ def masked(
 ) -> Iterator[World]:
     """Give a world with masks."""
     world = with_policy(tmp_path_factory.mktemp("masked"), POLICY, is_resident=bool(request.param))
-    world.responder._kept = KeptAnswers(1 << 22)
+    world.responder._recall._kept = KeptAnswers(1 << 22)
     world.responder._mask_key = key_of
     yield world
     world.close()

@@ -33,7 +33,7 @@ def ruled(
     """Give a world in which accounts and deals are shown by region."""
     home = tmp_path_factory.mktemp("ruled")
     world = with_policy(home, POLICY, is_resident=bool(request.param))
-    world.responder._kept = KeptAnswers(1 << 22)
+    world.responder._recall._kept = KeptAnswers(1 << 22)
     yield world
     world.close()
 
@@ -155,7 +155,7 @@ def test_commit_to_what_decides_changes_kept_answers(
     """Deals are shown by their account: another region of it must show at once."""
     for is_resident in (False, True):
         world = with_policy(tmp_path_factory.mktemp("moved"), POLICY, is_resident=is_resident)
-        world.responder._kept = KeptAnswers(1 << 22)
+        world.responder._recall._kept = KeptAnswers(1 << 22)
         text = "{ deals(first: 200) { totalCount } }"
         who = person(attributes={"regions": ("north",)})
         before = asked(world, text, who)["data"]["deals"]["totalCount"]
@@ -212,7 +212,7 @@ def test_relative_times_in_conditions_are_told_by_the_clock(
     policy = {"objects": {"Account": {"mode": "mirror", "rows": {"createdAt": {"gte": "now-5d"}}}}}
     for is_resident in (False, True):
         world = with_policy(tmp_path_factory.mktemp("timed"), policy, is_resident=is_resident)
-        world.responder._kept = KeptAnswers(1 << 22)
+        world.responder._recall._kept = KeptAnswers(1 << 22)
         text = "{ accounts(first: 200) { totalCount } }"
         young = asked(world, text, person())["data"]["accounts"]["totalCount"]
         assert young > 0

@@ -14,7 +14,7 @@ import pytest
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo
 from firnline.clock import FixedClock
 from firnline.errors import UnknownTenantError
-from firnline.graph.sharing import Budget, Once, SharedGraphs, SharedSchemas, weight_of
+from firnline.graph.sharing import Once, SharedGraphs, SharedSchemas, weight_of
 from firnline.spec.model import AccessSpec, ConnectionSpec, IntegrationSpec, Project, TenantSpec
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -158,19 +158,6 @@ async def test_a_schema_is_built_once_for_all_threads_that_ask() -> None:
     )
 
     assert len({id(schema) for schema in found}) == 1
-
-
-def test_a_budget_keeps_the_last_used_up_to_its_weight_and_always_the_newest() -> None:
-    budget: Budget[str, str] = Budget(10)
-    assert budget.put("a", "A", 4) == []
-    assert budget.put("b", "B", 4) == []
-    assert budget.get("a") == "A"
-    assert budget.put("c", "C", 4) == ["B"]
-    assert budget.weight == 8
-    assert budget.put("c", "C2", 6) == []
-    assert (budget.weight, len(budget), budget.is_full) == (10, 2, True)
-    assert budget.put("d", "D", 99) == ["A", "C2"]
-    assert (budget.get("a"), budget.get("d")) == (None, "D")
 
 
 async def test_work_that_fails_tells_all_who_wait_and_is_done_again_for_the_next() -> None:

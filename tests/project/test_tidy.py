@@ -17,7 +17,7 @@ SOURCE = ROOT / "src" / "firnline"
 MODULES = sorted(SOURCE.rglob("*.py"))
 CONNECTORS = sorted((ROOT / "connectors").rglob("*.py"))
 
-# What each room may import, itself and the shared modules (errors, clock, settings) aside.
+# What each room may import, itself and the shared modules aside.
 MAY_IMPORT: dict[str, set[str]] = {
     "spec": {"connectors", "catalog"},
     "state": {"catalog"},
@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"access", "app", "cache", "catalog", "graph", "observe"},
     "sandbox": {"connectors", "connections", "spec", "state", "transport"},
 }
-SHARED = {"errors", "clock", "settings", "__init__"}
+SHARED = {"errors", "clock", "settings", "recent", "__init__"}
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "data", "info", "process", "handle", "common"}
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from firnline.recent import Recent
 
 TOKENS_MAX = 4096
 
@@ -33,9 +34,8 @@ class KnownTokens(Generic[T]):
 
     def __init__(self, *, skew_s: int, tokens_max: int = TOKENS_MAX) -> None:
         self._skew_s = skew_s
-        self._tokens_max = tokens_max
         self._key = secrets.token_bytes(32)
-        self._known: OrderedDict[bytes, _Known[T]] = OrderedDict()
+        self._known: Recent[bytes, _Known[T]] = Recent(tokens_max)
 
     def find(self, token: str, *, now_s: int) -> T | None:
         """Return whom a token names that was verified before and whose times allow it now."""
@@ -47,9 +47,8 @@ class KnownTokens(Generic[T]):
             known.expires_s > now_s - self._skew_s and known.begins_s <= now_s + self._skew_s
         )
         if not is_current:
-            del self._known[digest]
+            self._known.drop(digest)
             return None
-        self._known.move_to_end(digest)
         return known.holder
 
     def expiry_s(self, token: str) -> float | None:
@@ -60,9 +59,7 @@ class KnownTokens(Generic[T]):
     def remember(self, token: str, holder: T, claims: Mapping[str, Any]) -> None:
         """Keep `holder` under a token whose signature and `claims` have all been checked."""
         begins_s = max(claims.get("nbf", 0), claims.get("iat", 0))
-        self._known[self._digest(token)] = _Known(holder, begins_s, claims["exp"])
-        if len(self._known) > self._tokens_max:
-            self._known.popitem(last=False)
+        self._known.put(self._digest(token), _Known(holder, begins_s, claims["exp"]))
 
     def _digest(self, token: str) -> bytes:
         # Unencodable text cannot be a token; as a digest it is merely unknown.

@@ -6,7 +6,7 @@ of any field, operand or variable.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,7 @@ from firnline.access.principal import Principal
 from firnline.audit.following import outcome_of
 from firnline.graph.answer import Answer, Ran, code_of
 from firnline.graph.shape import TenantGraph
+from firnline.recent import Recent
 from firnline.state.rows import AuditFact
 
 _DOCUMENTS_MAX = 1024
@@ -43,7 +44,8 @@ class Readings:
     """The objects and fields that documents name, worked out once per document."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], tuple[Reads, DocumentNode | None]] = OrderedDict()
+        self._known: Recent[tuple[str, str], tuple[Reads, DocumentNode | None]]
+        self._known = Recent(_DOCUMENTS_MAX)
 
     def of(
         self,
@@ -54,13 +56,12 @@ class Readings:
     ) -> Reads:
         """Return, by type of the graph, the fields that are selected or decide about records."""
         slot = (graph.shape, ran.text)
-        if slot not in self._known:
+        known = self._known.get(slot)
+        if known is None:
             named, has_inputs = _named(graph, schema, ran.document)
-            self._known[slot] = _sorted(named), ran.document if has_inputs else None
-            if len(self._known) > _DOCUMENTS_MAX:
-                self._known.popitem(last=False)
-        self._known.move_to_end(slot)
-        static, document = self._known[slot]
+            known = _sorted(named), ran.document if has_inputs else None
+            self._known.put(slot, known)
+        static, document = known
         if document is None or not variables:
             return static
         found = defaultdict(set, {name: set(fields) for name, fields in static.items()})

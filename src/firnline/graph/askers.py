@@ -21,6 +21,7 @@ from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.memory.recall import Asked
 from firnline.graph.samples import Shape, shape_of
+from firnline.recent import Recent
 from firnline.state.rows import AskerRow
 
 _LOG = logging.getLogger("firnline.graph")
@@ -45,7 +46,7 @@ class Askers:
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._known: OrderedDict[Slot, AskerRow | None] = OrderedDict()
+        self._known: Recent[Slot, AskerRow | None] = Recent(_KNOWN_MAX)
         self._waiting: OrderedDict[Slot, AskerRow] = OrderedDict()
         self._came = asyncio.Event()
 
@@ -60,7 +61,7 @@ class Askers:
         row = row_of(asked.principal, asked.published[-1], shape, self._clock)
         slot = (row.tenant, row.operation_id, rights, row.shape)
         if slot not in self._known:
-            self._keep(slot, None)
+            self._known.put(slot, None)
             self._write(slot, row)
 
     def answered(self, asked: Asked, rights: str) -> None:
@@ -70,13 +71,13 @@ class Askers:
         slot = (asked.principal.tenant, asked.published[-1], rights)
         row = self._known.get(slot)
         if row is not None:
-            self._keep(slot, None)
+            self._known.put(slot, None)
             self._write(slot, replace(row, asked_at=self._clock.now()))
 
     def expect(self, row: AskerRow, rights: str) -> None:
         """Take note of what was planned ahead, for people of these rights."""
-        self._keep((row.tenant, row.operation_id, rights, row.shape), None)
-        self._keep((row.tenant, row.operation_id, rights), row)
+        self._known.put((row.tenant, row.operation_id, rights, row.shape), None)
+        self._known.put((row.tenant, row.operation_id, rights), row)
 
     async def keep_written(self) -> None:
         """Store what is noted, a moment later and together, until cancelled."""
@@ -96,11 +97,6 @@ class Askers:
         except FirnlineError as error:
             # Planning ahead is a service, not a promise: the next start plans less of it.
             _LOG.warning("%d askers are not remembered: %s", len(rows), error.code)
-
-    def _keep(self, slot: Slot, row: AskerRow | None) -> None:
-        self._known[slot] = row
-        if len(self._known) > _KNOWN_MAX:
-            self._known.popitem(last=False)
 
     def _write(self, slot: Slot, row: AskerRow) -> None:
         if len(self._waiting) < _WAITING_MAX:

@@ -6,7 +6,6 @@ form that the client's dialect expects.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 from firnline.clock import Clock
 from firnline.errors import FirnlineError, UsageError
 from firnline.graph.operations import UnknownOperationError
+from firnline.recent import Recent
 from firnline.state.rows import OperationRow
 
 _DIGEST_PREFIX = "sha256:"
@@ -21,6 +21,7 @@ PUBLISHED_AGE_S = 1.0  # another process may publish or retire: looked for this 
 _LOOKED_UP_MAX = 4096
 REGISTERED_MAX = 500
 REGISTERED_BYTES_MAX = 4 * 1024 * 1024
+_REGISTERED_LEAST = REGISTERED_BYTES_MAX // REGISTERED_MAX  # a short text counts as this long
 
 
 class PersistedOnlyError(FirnlineError):
@@ -104,8 +105,8 @@ class Documents:
         self._published = published
         self._rules = rules
         self._clock = clock
-        self._looked_up: OrderedDict[tuple[str, str], tuple[Document, float]] = OrderedDict()
-        self._registers: dict[str, _Register] = {}
+        self._looked_up: Recent[tuple[str, str], tuple[Document, float]] = Recent(_LOOKED_UP_MAX)
+        self._registers: dict[str, Recent[str, str]] = {}
 
     async def document(
         self, tenant: str, *, query: str | None, document_id: str | None, is_apollo: bool = False
@@ -135,13 +136,8 @@ class Documents:
         """Remember a text that ran under its hash, where the tenant allows that."""
         rules = self._rules(tenant)
         if rules.automatic and not rules.persisted_only:
-            self._registers.setdefault(tenant, _Register()).add(document_id, text)
-
-    def _remember(self, tenant: str, document_id: str, found: Document, now_s: float) -> None:
-        self._looked_up[tenant, document_id] = found, now_s
-        self._looked_up.move_to_end((tenant, document_id))
-        if len(self._looked_up) > _LOOKED_UP_MAX:
-            self._looked_up.popitem(last=False)
+            register = self._registers.setdefault(tenant, Recent(REGISTERED_BYTES_MAX))
+            register.put(document_id, text, max(len(text), _REGISTERED_LEAST))
 
     async def _find(self, tenant: str, document_id: str, rules: DocumentRules) -> Document | None:
         known = self._looked_up.get((tenant, document_id))
@@ -152,7 +148,7 @@ class Documents:
             row = await self._published.operation(tenant, spelling)
             if row is not None:
                 found = Document(row.text, row.name, row.operation_id)
-                self._remember(tenant, document_id, found, now_s)
+                self._looked_up.put((tenant, document_id), (found, now_s))
                 return found
         if rules.automatic and not rules.persisted_only and tenant in self._registers:
             text = self._registers[tenant].get(document_id)
@@ -167,26 +163,3 @@ def _spellings(document_id: str) -> tuple[str, ...]:
     if len(document_id) == 64:
         return document_id, _DIGEST_PREFIX + document_id
     return (document_id,)
-
-
-class _Register:
-    """Texts by hash, the least recently used forgotten first."""
-
-    def __init__(self) -> None:
-        self._texts: OrderedDict[str, str] = OrderedDict()
-        self._size = 0
-
-    def get(self, document_id: str) -> str | None:
-        text = self._texts.get(document_id)
-        if text is not None:
-            self._texts.move_to_end(document_id)
-        return text
-
-    def add(self, document_id: str, text: str) -> None:
-        if self.get(document_id) is not None:
-            return
-        self._texts[document_id] = text
-        self._size += len(text)
-        while len(self._texts) > REGISTERED_MAX or self._size > REGISTERED_BYTES_MAX:
-            _, forgotten = self._texts.popitem(last=False)
-            self._size -= len(forgotten)

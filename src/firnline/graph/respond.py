@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -54,6 +53,7 @@ from firnline.graph.session import LazySnapshot, NeedsThreadError, Session, Snap
 from firnline.graph.sizes import TableSizes
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.visible import VisibleGraphs
+from firnline.recent import Recent
 
 _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
@@ -109,7 +109,7 @@ class Responder:
         self._clock = clock
         self._limits = limits or DocumentLimits()
         self._visible = VisibleGraphs(graphs.schema)
-        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._documents: Recent[str, DocumentNode] = Recent(_DOCUMENTS_MAX)
         self._recall = Recall(
             resident=resident,
             seal=seal,
@@ -382,10 +382,8 @@ class Responder:
     def _guarded(self, text: str) -> DocumentNode:
         document = self._documents.get(text)
         if document is None:
-            document = self._documents[text] = guarded(text, self._limits)
-            if len(self._documents) > _DOCUMENTS_MAX:
-                self._documents.popitem(last=False)
-        self._documents.move_to_end(text)
+            document = guarded(text, self._limits)
+            self._documents.put(text, document)
         return document
 
     def _freshness(self, database: TenantDatabase) -> Freshness:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
@@ -22,6 +21,7 @@ from firnline.clock import Clock
 from firnline.errors import UnknownTenantError
 from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph, build_graph
+from firnline.recent import Recent
 from firnline.spec.model import Project
 
 FIELDS_MAX = 200_000  # of all graphs kept; the same of all schemas
@@ -42,46 +42,6 @@ class Catalogs(Protocol):
     async def catalog(self, tenant: str, connection: str) -> tuple[int, Catalog] | None:
         """Return the newest version of a connection's catalog and its number."""
         ...
-
-
-class Budget(Generic[Key, Kept]):
-    """The last used values, up to a total weight; the newest one always. Safe between threads."""
-
-    def __init__(self, weight_max: int) -> None:
-        self._weight_max = weight_max
-        self._turn = threading.Lock()
-        self._kept: OrderedDict[Key, tuple[Kept, int]] = OrderedDict()
-        self.weight = 0
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, key: Key) -> Kept | None:
-        """Return what is kept under `key`."""
-        with self._turn:
-            found = self._kept.get(key)
-            if found is None:
-                return None
-            self._kept.move_to_end(key)
-            return found[0]
-
-    def put(self, key: Key, value: Kept, weight: int) -> list[Kept]:
-        """Keep `value`; return what had to go for it."""
-        with self._turn:
-            _, before = self._kept.pop(key, (None, 0))
-            self._kept[key] = (value, weight)
-            self.weight += weight - before
-            gone: list[Kept] = []
-            while self.weight > self._weight_max and len(self._kept) > 1:
-                _, (dropped, lost) = self._kept.popitem(last=False)
-                self.weight -= lost
-                gone.append(dropped)
-            return gone
-
-    @property
-    def is_full(self) -> bool:
-        """Say whether more would drive something out."""
-        return self.weight >= self._weight_max
 
 
 class Once(Generic[Key, Kept]):
@@ -139,7 +99,7 @@ class SharedGraphs:
         self._clock = clock
         self._forget = forget
         self._known: dict[str, _Known] = {}
-        self._shapes: Budget[str, _Shape] = Budget(fields_max)
+        self._shapes: Recent[str, _Shape] = Recent(fields_max)
         self._loaded: WeakValueDictionary[str, Catalog] = WeakValueDictionary()
         self._building: Once[str, _Shape] = Once()
 
@@ -211,7 +171,7 @@ class SharedSchemas:
     """The schema of every shape, built when first asked for. Safe between threads."""
 
     def __init__(self, fields_max: int = FIELDS_MAX) -> None:
-        self._schemas: Budget[str, TenantSchema] = Budget(fields_max)
+        self._schemas: Recent[str, TenantSchema] = Recent(fields_max)
         self._building = threading.Lock()
 
     def schema(self, graph: TenantGraph) -> TenantSchema:

@@ -5,13 +5,12 @@ Takes a request's snapshot; cost asks for the tables that a person sees all of.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import Protocol
 
 from firnline.cache.bookkeeping import Versions
 from firnline.graph.cost import RowsOf
 from firnline.graph.scan import Scan
+from firnline.recent import Recent
 
 _TABLES_MAX = 8192
 
@@ -35,9 +34,7 @@ class TableSizes:
     """The numbers of rows of all tenants' tables; the least used go first. Safe between threads."""
 
     def __init__(self, tables_max: int = _TABLES_MAX) -> None:
-        self._tables_max = tables_max
-        self._counts: OrderedDict[Slot, tuple[int | None, int]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._counts: Recent[Slot, tuple[int | None, int]] = Recent(tables_max)
 
     def of(self, snapshot: Countable) -> RowsOf:
         """Return what gives the rows of a scan's table; it may raise what the snapshot raises."""
@@ -51,14 +48,9 @@ class TableSizes:
 
     def _rows(self, slot: Slot, snapshot: Countable) -> int:
         version = snapshot.versions.get(slot[1:])
-        with self._lock:
-            known = self._counts.get(slot)
-            if known is not None and known[0] == version:
-                self._counts.move_to_end(slot)
-                return known[1]
+        known = self._counts.get(slot)
+        if known is not None and known[0] == version:
+            return known[1]
         counted = snapshot.count(*slot[1:])
-        with self._lock:
-            self._counts[slot] = (version, counted)
-            if len(self._counts) > self._tables_max:
-                self._counts.popitem(last=False)
+        self._counts.put(slot, (version, counted))
         return counted

@@ -5,7 +5,6 @@ Takes the project, the state's catalogs and the tenants' caches; respond asks fo
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +25,7 @@ from firnline.graph.policy.permission_age import Ages, Stamps, ages_of
 from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph
 from firnline.graph.sharing import FIELDS_MAX, Catalogs, SharedGraphs, SharedSchemas
+from firnline.recent import Recent
 from firnline.spec.agents import AgentSpec, effective_agents
 from firnline.spec.effective import asks_for_operations, effective_access
 from firnline.spec.model import Project
@@ -111,8 +111,8 @@ class TenantGraphs:
             fields_max=fields_max,
         )
         self._schemas = SharedSchemas(fields_max)
-        self._rights: OrderedDict[tuple[str, str, str, str], _Rights] = OrderedDict()
-        self._decided: OrderedDict[tuple[str, Principal], _Decided] = OrderedDict()
+        self._rights: Recent[tuple[str, str, str, str], _Rights] = Recent(_PEOPLE_MAX)
+        self._decided: Recent[tuple[str, Principal], _Decided] = Recent(_PEOPLE_MAX)
         self._stored: dict[str, dict[tuple[str, str], tuple[int, frozenset[str]]]] = {}
         self._asks_for_operations: dict[str, bool] = {}
         self._limits: dict[str, tuple[Mapping[str, AgentSpec], Operations]] = {}
@@ -145,8 +145,8 @@ class TenantGraphs:
         """Give up what was worked out with graphs that had to go; it would keep them alive."""
         for tenant in tenants:
             self._stored.pop(tenant, None)
-        _drop(self._decided, tenants)
-        _drop(self._rights, tenants)
+        self._decided.drop_where(lambda slot: slot[0] in tenants)
+        self._rights.drop_where(lambda slot: slot[0] in tenants)
 
     def decisions(
         self, graph: TenantGraph, principal: Principal, snapshot: DatedSnapshot
@@ -156,14 +156,10 @@ class TenantGraphs:
         decided = self._decided.get(slot)
         now = self._clock.now()
         if decided is not None and decided.holds(graph, snapshot, now):
-            self._decided.move_to_end(slot)
             return decided.decisions
         decisions = self._decide(graph, principal, snapshot, now)
-        self._decided[slot] = _Decided(
-            graph.version, snapshot.versions, snapshot.freshness, decisions
-        )
-        if len(self._decided) > _PEOPLE_MAX:
-            self._decided.popitem(last=False)
+        decided = _Decided(graph.version, snapshot.versions, snapshot.freshness, decisions)
+        self._decided.put(slot, decided)
         return decisions
 
     def term(self, graph: TenantGraph, principal: Principal) -> tuple[datetime | None, bool]:
@@ -283,14 +279,6 @@ class TenantGraphs:
                 (name, snapshot.versions.get((connection, name), -1))
                 for name in sorted(rows.objects_read)
             )
-            known = self._rights[slot] = _Rights(access, read)
-            if len(self._rights) > _PEOPLE_MAX:
-                self._rights.popitem(last=False)
-        self._rights.move_to_end(slot)
+            known = _Rights(access, read)
+            self._rights.put(slot, known)
         return known
-
-
-def _drop(kept: OrderedDict[Any, Any], tenants: Sequence[str]) -> None:
-    """Remove what belongs to tenants; their name comes first in each slot."""
-    for slot in [slot for slot in list(kept) if slot[0] in tenants]:
-        kept.pop(slot, None)

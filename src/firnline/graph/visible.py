@@ -25,7 +25,8 @@ from firnline.graph.scan import Aliases, MaskedFieldError, Scan
 from firnline.graph.schema import TenantSchema
 from firnline.graph.search import SearchIndex
 from firnline.graph.shape import GraphObject, TenantGraph, everything_stored
-from firnline.graph.sharing import FIELDS_MAX, Budget, weight_of
+from firnline.graph.sharing import FIELDS_MAX, weight_of
+from firnline.recent import Recent
 
 _OBJECTS_MAX = 20_000  # of all parts kept; their fields are the whole graph's own
 
@@ -81,10 +82,10 @@ class VisibleGraphs:
     def __init__(self, schema_of: Callable[[TenantGraph], TenantSchema]) -> None:
         self._schema_of = schema_of
         self._building = Lock()
-        self._graphs: Budget[tuple[str, str], TenantGraph] = Budget(_OBJECTS_MAX)
-        self._schemas: Budget[str, TenantSchema] = Budget(FIELDS_MAX)
-        self._sdls: Budget[str, str] = Budget(FIELDS_MAX)
-        self._indexes: Budget[str, SearchIndex] = Budget(FIELDS_MAX)
+        self._graphs: Recent[tuple[str, str], TenantGraph] = Recent(_OBJECTS_MAX)
+        self._schemas: Recent[str, TenantSchema] = Recent(FIELDS_MAX)
+        self._sdls: Recent[str, str] = Recent(FIELDS_MAX)
+        self._indexes: Recent[str, SearchIndex] = Recent(FIELDS_MAX)
 
     def of(
         self, graph: TenantGraph, decisions: Decisions, *, principal: Principal, now: datetime
@@ -127,7 +128,7 @@ class VisibleGraphs:
         )
 
     def _kept(
-        self, kept: Budget[Key, Kept], key: Key, make: Callable[[], Kept], weight: int
+        self, kept: Recent[Key, Kept], key: Key, make: Callable[[], Kept], weight: int
     ) -> Kept:
         # What is there is given without waiting: the event loop asks, too, for every field of an
         # introspection, while a thread may be building for somebody else.

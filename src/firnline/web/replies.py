@@ -7,11 +7,11 @@ read again, while the gateway vouches for the answer.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 from firnline.access.principal import Principal
+from firnline.recent import Recent
 from firnline.web.gateway import Again
 
 REPLIES_MAX = 4096
@@ -31,8 +31,7 @@ class KnownReplies:
     """The last replies that may be repeated; the least used are forgotten first."""
 
     def __init__(self, replies_max: int = REPLIES_MAX) -> None:
-        self._replies_max = replies_max
-        self._known: OrderedDict[Hashable, KnownReply] = OrderedDict()
+        self._known: Recent[Hashable, KnownReply] = Recent(replies_max)
 
     def find(self, slot: Hashable) -> tuple[KnownReply, bytes] | None:
         """Return a reply with its body, None where the request has to be answered."""
@@ -41,16 +40,13 @@ class KnownReplies:
             return None
         body = known.again.body()
         if body is None:
-            self._known.pop(slot)
+            self._known.drop(slot)
             return None
-        self._known.move_to_end(slot)
         return known, body
 
     def remember(self, slot: Hashable, reply: KnownReply) -> None:
         """Keep how a request was replied to."""
-        self._known[slot] = reply
-        if len(self._known) > self._replies_max:
-            self._known.popitem(last=False)
+        self._known.put(slot, reply)
 
 
 def slot_of(principal: Principal, method: str, media: str, content: bytes) -> Hashable:

@@ -10,8 +10,6 @@ such as `first: $n` or `@include(if: $b)`, shape the plan: each of their values 
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +31,7 @@ from firnline.graph.memory.answers import ResidentAnswers, Text
 from firnline.graph.memory.criteria import Values
 from firnline.graph.memory.levels import Level, RecordLevel, is_whole, operands_in
 from firnline.graph.request import AccessNote, GraphContext
+from firnline.recent import Recent
 
 PLANS_MAX = 1024  # documents, per set of readable fields
 SHAPES_MAX = 16  # per document: values of the variables that shape the plan
@@ -88,7 +87,7 @@ class _Family:
 
     shaping: tuple[str, ...]
     operands: tuple[str, ...]
-    plans: OrderedDict[bytes, Compiled]
+    plans: Recent[bytes, Compiled]
 
     def key(self, variables: Mapping[str, Any]) -> bytes | None:
         try:
@@ -107,9 +106,7 @@ class CompiledOperations:
     """The compiled operations of all tenants; the least used go first. Safe between threads."""
 
     def __init__(self, size_max: int = PLANS_MAX) -> None:
-        self._size_max = size_max
-        self._families: OrderedDict[Slot, _Family] = OrderedDict()
-        self._lock = threading.Lock()
+        self._families: Recent[Slot, _Family] = Recent(size_max)
 
     def __len__(self) -> int:
         """Return how many documents are kept."""
@@ -117,13 +114,9 @@ class CompiledOperations:
 
     def find(self, slot: Slot, variables: Mapping[str, Any]) -> Compiled | None:
         """Return the plan for a document with such variables."""
-        with self._lock:
-            family = self._families.get(slot)
-            if family is None:
-                return None
-            self._families.move_to_end(slot)
-            key = family.key(variables)
-            return None if key is None else family.plans.get(key)
+        family = self._families.get(slot)
+        key = None if family is None else family.key(variables)
+        return None if family is None or key is None else family.plans.get(key)
 
     def keep(
         self,
@@ -148,17 +141,14 @@ class CompiledOperations:
             notes=dict(context.notes),
             objects_read=frozenset(context.objects_read),
         )
-        with self._lock:
-            family = self._families.get(slot)
-            if family is None or (family.shaping, family.operands) != (shaping, operands):
-                family = self._families[slot] = _Family(shaping, operands, OrderedDict())
-            key = family.key(variables)
-            if key is None:
-                return None
-            family.plans[key] = compiled
-            _bound(family.plans, SHAPES_MAX)
-            self._families.move_to_end(slot)
-            _bound(self._families, self._size_max)
+        family = self._families.get(slot)
+        if family is None or (family.shaping, family.operands) != (shaping, operands):
+            family = _Family(shaping, operands, Recent(SHAPES_MAX))
+        key = family.key(variables)
+        if key is None:
+            return None
+        family.plans.put(key, compiled)
+        self._families.put(slot, family)
         return shaping
 
 
@@ -166,11 +156,6 @@ def levels_in(compiled: Compiled) -> Iterator[Level | RecordLevel]:
     """Yield the levels of the root."""
     for _, each in compiled.root:
         yield from levels_of(each)
-
-
-def _bound(kept: OrderedDict[Any, Any], size_max: int) -> None:
-    if len(kept) > size_max:
-        kept.popitem(last=False)
 
 
 def levels_of(root: Root) -> Iterator[Level | RecordLevel]:

@@ -8,7 +8,6 @@ version. Answers that depend on the clock are not kept.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -18,6 +17,7 @@ import orjson
 from firnline.access.model import objects_of
 from firnline.graph.policy.binding import ruling_reads
 from firnline.graph.request import AccessNote, GraphContext
+from firnline.recent import Recent
 
 T = TypeVar("T")
 Versions = Mapping[tuple[str, str], int]
@@ -46,8 +46,7 @@ class KeptAnswers:
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
-        self._kept: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
-        self._held_bytes = 0
+        self._kept: Recent[Hashable, KeptAnswer] = Recent(budget_bytes)
 
     @property
     def is_on(self) -> bool:
@@ -57,7 +56,7 @@ class KeptAnswers:
     @property
     def nbytes(self) -> int:
         """Return the memory held."""
-        return self._held_bytes
+        return self._kept.weight
 
     def get(self, slot: Hashable, versions: Versions) -> KeptAnswer | None:
         """Return the answer to a question, unless what it was made from has changed since."""
@@ -66,17 +65,13 @@ class KeptAnswers:
             return None
         for name, version in kept.versions.items():
             if versions.get(name) != version:
-                self._drop(slot)
+                self._kept.drop(slot)
                 return None
-        self._kept.move_to_end(slot)
         return kept
 
     def holds(self, slot: Hashable, kept: KeptAnswer) -> bool:
         """Say whether an answer that was found before is still kept; that is a use of it."""
-        if self._kept.get(slot) is not kept:
-            return False
-        self._kept.move_to_end(slot)
-        return True
+        return self._kept.get(slot) is kept
 
     def put(
         self, slot: Hashable, content: bytes, context: GraphContext, versions: Versions
@@ -93,16 +88,7 @@ class KeptAnswers:
         )
         if kept.nbytes * _SHARE_MAX > self._budget_bytes:
             return
-        self._drop(slot)
-        self._kept[slot] = kept
-        self._held_bytes += kept.nbytes
-        while self._held_bytes > self._budget_bytes:
-            self._drop(next(iter(self._kept)))
-
-    def _drop(self, slot: Hashable) -> None:
-        dropped = self._kept.pop(slot, None)
-        if dropped is not None:
-            self._held_bytes -= dropped.nbytes
+        self._kept.put(slot, kept, kept.nbytes)
 
 
 def _depended_on(context: GraphContext) -> set[tuple[str, str]]:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
+from firnline.recent import Recent
 
 _LOG = logging.getLogger("firnline.graph")
 _DELAY_S = 0.02  # lets the answer go out first
@@ -29,7 +30,7 @@ class BackgroundLoading:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: OrderedDict[Hashable, float] = OrderedDict()  # when it was begun
+        self._seen: Recent[Hashable, float] = Recent(_REMEMBERED_MAX)  # when it was begun
         self._waiting: OrderedDict[Hashable, Callable[[], Awaitable[None]]] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
@@ -39,9 +40,7 @@ class BackgroundLoading:
         begun = self._seen.get(slot)
         if (begun is not None and now - begun < _AGAIN_S) or len(self._waiting) >= _WAITING_MAX:
             return
-        self._seen[slot] = now
-        if len(self._seen) > _REMEMBERED_MAX:
-            self._seen.popitem(last=False)
+        self._seen.put(slot, now)
         self._waiting[slot] = load
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
@@ -65,5 +64,5 @@ class BackgroundLoading:
             try:
                 await load()
             except FirnlineError as error:
-                self._seen.pop(slot, None)  # the next question begins it anew
+                self._seen.drop(slot)  # the next question begins it anew
                 _LOG.info("columns were not loaded: %s", error.code)

@@ -6,7 +6,6 @@ way and hands what came of it back, to be recalled the next time.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +34,7 @@ from firnline.graph.request import GraphContext
 from firnline.graph.schema import TenantSchema
 from firnline.graph.session import LazySnapshot, NeedsThreadError
 from firnline.graph.shape import TenantGraph
+from firnline.recent import Recent
 
 _DOCUMENTS_MAX = 1024
 _QUICK_S = 0.015  # longer work would hold up the event loop
@@ -88,8 +88,8 @@ class Recall:
         self._is_of_today = is_of_today
         self._compiled = CompiledOperations()
         self._kept = KeptAnswers(kept_bytes)
-        self._slow: OrderedDict[tuple[str, ...], None] = OrderedDict()
-        self._timeless: OrderedDict[str, bool] = OrderedDict()
+        self._slow: Recent[tuple[str, ...], bool] = Recent(_DOCUMENTS_MAX)
+        self._timeless: Recent[str, bool] = Recent(_DOCUMENTS_MAX)
 
     def kept(self, asked: Asked, context: GraphContext, versions: Versions) -> Answer | None:
         """Return an answer that was given before and is still true."""
@@ -185,16 +185,13 @@ class Recall:
     def _is_timeless(self, asked: Asked) -> bool:
         known = self._timeless.get(asked.text)
         if known is None:
-            known = self._timeless[asked.text] = is_timeless_document(asked.document)
-            if len(self._timeless) > _DOCUMENTS_MAX:
-                self._timeless.popitem(last=False)
+            known = is_timeless_document(asked.document)
+            self._timeless.put(asked.text, known)
         return known
 
     def _timed(self, slot: tuple[str, ...], spent_s: float) -> None:
         """Remember which questions take so long that they belong into a thread."""
         if spent_s > _QUICK_S:
-            self._slow[slot] = None
-            if len(self._slow) > _DOCUMENTS_MAX:
-                self._slow.popitem(last=False)
+            self._slow.put(slot, True)
         elif spent_s < _QUICK_S / 2:
-            self._slow.pop(slot, None)
+            self._slow.drop(slot)

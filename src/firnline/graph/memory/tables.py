@@ -11,49 +11,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from firnline.cache.resident import Coded, Codes, LinkIndex, Mask, Positions
+from firnline.recent import Recent
 
 Kept = TypeVar("Kept")
 _FULL = 0.9  # of the budget: what one more object needs is not known before
 _TEXT_OVERHEAD_BYTES = 100  # of a Python text and its place in a dictionary
 _TEXTS_UNCOUNTED_MAX_BYTES = 4 * 1024 * 1024
-
-
-class Store(Generic[Kept]):
-    """Computed parts of a table by what they were computed for; the least used go first."""
-
-    def __init__(self, size_max: int) -> None:
-        self._size_max = size_max
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, slot: Hashable) -> Kept | None:
-        """Return what is kept at `slot`."""
-        with self._lock:
-            found = self._kept.get(slot)
-            if found is not None:
-                self._kept.move_to_end(slot)
-            return found
-
-    def put(self, slot: Hashable, value: Kept) -> Kept:
-        """Keep `value` at `slot`, or what another thread kept there first."""
-        with self._lock:
-            found = self._kept.setdefault(slot, value)
-            if len(self._kept) > self._size_max:
-                self._kept.popitem(last=False)
-            return found
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._kept.clear()
-
-    def values(self) -> list[Kept]:
-        """Return everything that is kept."""
-        with self._lock:
-            return list(self._kept.values())
 
 
 _serials = count()
@@ -70,22 +36,27 @@ class Table:
 
     count: int
     keys: Any  # pyarrow.Array
-    columns: Store[Any] = field(default_factory=lambda: Store(512))
-    codes: Store[Coded] = field(default_factory=lambda: Store(128))
-    indexes: Store[LinkIndex] = field(default_factory=lambda: Store(32))
-    orders: Store[Positions] = field(default_factory=lambda: Store(32))
-    visible: Store[Mask] = field(default_factory=lambda: Store(256))
-    few: Store[Positions] = field(default_factory=lambda: Store(256))
-    crossings: Store[Codes] = field(default_factory=lambda: Store(32))
-    related: Store[Coded | Mask] = field(default_factory=lambda: Store(64))
-    texts: Store[dict[int, bytes]] = field(default_factory=lambda: Store(64))
+    columns: Recent[Hashable, Any] = field(default_factory=lambda: Recent(512))
+    codes: Recent[Hashable, Coded] = field(default_factory=lambda: Recent(128))
+    indexes: Recent[Hashable, LinkIndex] = field(default_factory=lambda: Recent(32))
+    orders: Recent[Hashable, Positions] = field(default_factory=lambda: Recent(32))
+    visible: Recent[Hashable, Mask] = field(default_factory=lambda: Recent(256))
+    few: Recent[Hashable, Positions] = field(default_factory=lambda: Recent(256))
+    crossings: Recent[Hashable, Codes] = field(default_factory=lambda: Recent(32))
+    related: Recent[Hashable, Coded | Mask] = field(default_factory=lambda: Recent(64))
+    texts: Recent[Hashable, dict[int, bytes]] = field(default_factory=lambda: Recent(64))
     texts_bytes: int = 0
     serial: int = field(default_factory=lambda: next(_serials))
 
     @property
     def nbytes(self) -> int:
         """Return the memory held."""
-        stores: tuple[Store[Any], ...] = (self.columns, self.codes, self.indexes, self.orders)
+        stores: tuple[Recent[Hashable, Any], ...] = (
+            self.columns,
+            self.codes,
+            self.indexes,
+            self.orders,
+        )
         stores += (self.visible, self.few, self.crossings, self.related)
         held = [self.keys, *(each for store in stores for each in store.values())]
         return sum(int(each.nbytes) for each in held) + self.texts_bytes

@@ -163,7 +163,7 @@ class View:
             if context.notes:
                 raise UnfitError  # what decides membership may not be known: DuckDB's path says so
             seen = pc.is_in(self.table.keys, value_set=keys.combine_chunks())
-            mask = self.table.visible.put(slot, seen.to_numpy(zero_copy_only=False))
+            mask = self.table.visible.put_first(slot, seen.to_numpy(zero_copy_only=False))
         return mask
 
     def comparison(self, name: str, operator: str, value: Any) -> Comparison:
@@ -201,7 +201,7 @@ class View:
         if found is None:
             self._begin()
             ranks = self._ranks(sort)
-            found = self.table.orders.put(slot, in_order(ranks, self.table.count))
+            found = self.table.orders.put_first(slot, in_order(ranks, self.table.count))
         return found
 
     def few(self, sort: SortSpec) -> Positions | None:
@@ -219,7 +219,7 @@ class View:
                 self._reader.require_thread()
             rows = np.flatnonzero(visible).astype(np.int32)
             ranks = [each[rows] for each in self._ranks(sort)]
-            found = self.table.few.put(slot, rows[in_order(ranks, len(rows))])
+            found = self.table.few.put_first(slot, rows[in_order(ranks, len(rows))])
         return found
 
     def index(self, name: str, form: str, sort: SortSpec) -> LinkIndex:
@@ -230,7 +230,7 @@ class View:
         if found is None:
             self._begin()
             link, ranks = self.codes(name, form), self._ranks(sort)
-            found = self.table.indexes.put(slot, LinkIndex.of(link, ranks))
+            found = self.table.indexes.put_first(slot, LinkIndex.of(link, ranks))
         return found
 
     def by_key(self, name: str) -> Positions | None:
@@ -248,7 +248,7 @@ class View:
         if found is None:
             column = self.column(name, form)
             self._begin()
-            found = self.table.crossings.put(slot, theirs.codes_in(column))
+            found = self.table.crossings.put_first(slot, theirs.codes_in(column))
         return found
 
     def codes(self, name: str, form: str) -> Coded:
@@ -258,7 +258,7 @@ class View:
         if found is None:
             column = self.column(name, form)
             self._begin()
-            found = self.table.codes.put(slot, Coded.of(column))
+            found = self.table.codes.put_first(slot, Coded.of(column))
         return found
 
     def column(self, name: str, form: str) -> Any:
@@ -276,7 +276,7 @@ class View:
         """Return the rows rendered so far of one selection, which reads the fields `names`."""
         slot = (entries, *(self.signature(name) for name in names))
         found = self.table.texts.get(slot)
-        return found if found is not None else self.table.texts.put(slot, {})
+        return found if found is not None else self.table.texts.put_first(slot, {})
 
     def wrote(self, texts: Sequence[bytes]) -> None:
         """Count texts that were added."""
@@ -302,7 +302,7 @@ class View:
                 raise UnfitError
             for number, (name, form) in enumerate(columns):
                 column = table.column(f"c{number}").combine_chunks()
-                self.table.columns.put((name, form, self.signature(name)), column)
+                self.table.columns.put_first((name, form, self.signature(name)), column)
             self._reader.tables.trim()
 
     def _begin(self) -> None:

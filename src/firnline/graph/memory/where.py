@@ -165,7 +165,7 @@ class ResidentWhere:
         slot = (kind, fields, other.sight, self._slot(other, inner))
         found = other.table.related.get(slot)
         if found is None:
-            found = other.table.related.put(slot, compute())
+            found = other.table.related.put_first(slot, compute())
         return cast("Kept", found)
 
     def _slot(self, view: View, criterion: Criterion) -> Hashable:
