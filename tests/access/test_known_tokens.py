@@ -154,3 +154,22 @@ def test_memory_of_tokens_holds_no_token() -> None:
     dump = pickle.dumps([vars(known)["_known"], vars(known)["_key"]])
     for part in text.split("."):
         assert part.encode() not in dump
+
+
+@pytest.mark.parametrize("passed_s", [0, 100, 359])
+def test_seconds_left_are_those_until_the_token_is_refused(passed_s: int) -> None:
+    clock, text = SettableClock(), token()
+    checks = verifier(clock)
+    clock.at = START + timedelta(seconds=passed_s)
+    checks.verify(text)
+    left_s = checks.seconds_left(text)
+    assert left_s == 360 - passed_s
+    clock.at += timedelta(seconds=left_s - 1)
+    checks.verify(text)
+    clock.at += timedelta(seconds=1)
+    with pytest.raises(TokenRefusedError):
+        checks.verify(text)
+
+
+def test_no_second_is_left_of_a_token_that_was_never_verified() -> None:
+    assert verifier(SettableClock()).seconds_left(token()) == 0

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from firnline.web.server import address_of, create_server, open_socket
 
 REP = DEMO_PEOPLE["acme"]["rep"]
 PATIENCE_S = 30
+LIFETIME_S = 300  # of tokens
 QUIET_S = 1.5  # several times the least pause between two answers
 EVENTS = "text/event-stream"
 ACCOUNTS = "subscription Accounts { accounts(first: 50) { totalCount nodes { id name } } }"
@@ -102,7 +104,7 @@ class Changing:
 
     def headers(self, email: str, tenant: str = "acme", **claims: Any) -> dict[str, str]:
         """Return what a client sends along."""
-        token = self.signer.issue_token(tenant, email, 300, more=claims)
+        token = self.signer.issue_token(tenant, email, LIFETIME_S, more=claims)
         return {"authorization": f"Bearer {token}"}
 
     async def ask(self, email: str = REP, *, tenant: str = "acme", **body: Any) -> httpx2.Response:
@@ -145,13 +147,21 @@ async def changing_world(home: Path, **settings: Any) -> AsyncIterator[Changing]
                 yield Changing(app, http, signer, sandboxes)
 
 
+class _Ahead(SystemClock):
+    def __init__(self, seconds: float) -> None:
+        self._ahead = timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+
 @asynccontextmanager
 async def serving(
-    app: App,
+    app: App, *, ahead_s: float = 0.0
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, DevelopmentSigner, uvicorn.Server]]:
-    """Serve an opened project on a loopback port."""
+    """Serve an opened project on a loopback port; tokens are checked by a clock that is ahead."""
     clock = SystemClock()
-    verifier = TokenVerifier.from_settings(app.settings, clock=clock)
+    verifier = TokenVerifier.from_settings(app.settings, clock=_Ahead(ahead_s))
     web = create_web(
         gateway=ProjectGateway(app), verifier=verifier, settings=app.settings, clock=clock
     )

@@ -13,6 +13,7 @@ import pytest_asyncio
 from tests.end_to_end.subscribing import (
     ACCOUNTS,
     EVENTS,
+    LIFETIME_S,
     PATIENCE_S,
     REP,
     Changing,
@@ -20,6 +21,7 @@ from tests.end_to_end.subscribing import (
     serving,
 )
 
+from firnline.access.principal import SKEW_MAX_S
 from firnline.cache.database import TenantDatabase
 from firnline.graph.live import REST_S
 from firnline.sandbox.seed import DEMO_PEOPLE
@@ -234,6 +236,16 @@ async def test_agents_limits_hold_for_subscriptions_that_run(
             refused = await world.http.post("/graphql", json={"query": ACCOUNTS}, headers=headers)
     assert refused.status_code == 403
     assert refused.json() == told
+
+
+async def test_subscription_ends_with_its_token(world: Changing) -> None:
+    soon_s = LIFETIME_S + SKEW_MAX_S - 3
+    async with serving(world.app, ahead_s=soon_s) as (http, signer, _):
+        other = replace(world, http=http, signer=signer)
+        async with other.subscribed() as events:
+            assert (await events.answer())["data"]
+            (told,) = await events.end()
+    assert told["errors"][0]["extensions"]["code"] == "token_expired"
 
 
 async def test_stopping_server_completes_its_streams(world: Changing) -> None:

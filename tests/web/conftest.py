@@ -26,7 +26,7 @@ from firnline.clock import SystemClock
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.web.application import create_web
-from firnline.web.gateway import Example, GraphAnswer, GraphRequest, PersonChoice
+from firnline.web.gateway import Example, GraphAnswer, GraphRequest, Live, PersonChoice
 from firnline.web.server import address_of, create_server, open_socket, run_serving
 
 SCHEMA = build_schema(
@@ -82,6 +82,7 @@ class FakeGateway:
     delay_s: float = 0.0
     answer_of_ids: str = "{ me }"
     deferred: tuple[bytes, FakeLater] | None = None
+    live: list[bytes] = field(default_factory=list)  # answers of a subscription, the last one stays
     ended: list[str] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -96,6 +97,9 @@ class FakeGateway:
             raise
         if self.failure:
             raise self.failure
+        if request.takes_events:
+            body = self.live[0] if len(self.live) == 1 else self.live.pop(0)
+            return GraphAnswer(body, live=Live(body, None, rest_s=0.0, renewed_s=60.0))
         if self.deferred and request.takes_parts and "@defer" in (request.query or ""):
             body, later = self.deferred
             return GraphAnswer(body, later=later)
@@ -118,10 +122,15 @@ class FakeGateway:
         return GraphAnswer(orjson.dumps(result.formatted), 200, has_errors=bool(result.errors))
 
     async def is_subscription(self, principal: Principal, request: GraphRequest) -> bool:
-        return False
+        return bool(request.query and request.query.startswith("subscription"))
 
     async def changed(self, principal: Principal, mark: Hashable) -> None:
-        raise AssertionError("nothing is subscribed to here")
+        try:
+            while len(self.live) <= 1:  # noqa: ASYNC110 - tests add to it in another thread
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            self.ended.append("listening")
+            raise
 
     def tenants(self) -> Sequence[str]:
         return ["acme", "globex"]

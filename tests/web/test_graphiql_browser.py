@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -128,6 +129,24 @@ async def test_keyboard_alone_opens_a_tab_writes_a_query_and_runs_it(studio: Stu
     await studio.write("{ me }")
     await studio.page.keyboard.press("Control+Enter")
     await expect(studio.answer).to_contain_text("ana@acme.example at acme")
+
+
+async def test_subscription_shows_each_answer_until_it_is_stopped(studio: Studio) -> None:
+    gateway = studio.gateway
+    gateway.live.append(b'{"data":{"me":"first"}}')
+    await studio.sign_in()
+    await studio.write("subscription { me }")
+    await studio.page.keyboard.press("Control+Enter")
+    await expect(studio.answer).to_contain_text('"first"')
+    gateway.live += [b'{"data":{"me":"second"}}'] * 2
+    gateway.live.pop(0)
+    await expect(studio.answer).to_contain_text('"second"')
+    assert gateway.ended == []
+    await studio.page.get_by_role("button", name="Stop query").click()
+    async with asyncio.timeout(20):
+        while not gateway.ended:  # noqa: ASYNC110 - the server is in another thread
+            await asyncio.sleep(0.01)
+    assert gateway.ended == ["listening"]
 
 
 async def test_deferred_parts_are_put_into_the_answer(studio: Studio) -> None:
