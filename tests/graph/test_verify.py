@@ -31,10 +31,27 @@ from tests.graph.verified import (
 )
 from tests.graph.world import CATALOGS, PEOPLE, Rows, World, seeded
 
+from firnline.access.principal import Principal
+from firnline.connectors.manifest import Manifest
 from firnline.connectors.registry import load_manifest
+from firnline.graph.answer import Question
+from firnline.graph.policy import at_source
 
 QUESTIONS = 400 if IS_LONG else 15
 SEEDS = 12 if IS_LONG else 2
+
+
+@pytest.fixture(autouse=True)
+def asks_about_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the CRM be asked about fields, too; in other modules' worlds it is not."""
+
+    def manifest_of(provider: str) -> Manifest:
+        found = load_manifest(provider)
+        assert found.verify is not None
+        asking = found.verify.model_copy(update={"asks_fields": provider == "alpine"})
+        return found.model_copy(update={"verify": asking})
+
+    monkeypatch.setattr(at_source, "load_manifest", manifest_of)
 
 
 @pytest.fixture
@@ -475,3 +492,37 @@ def test_hidden_records_change_nothing_of_any_answer(
         assert [_settled(world.ask(text)) for text in NAMED] != told[0], "nothing was hidden"
     finally:
         world.close()
+
+
+def test_old_mirror_that_cannot_be_verified_now_says_what_opens_it_again(
+    verified: VerifiedWorld,
+) -> None:
+    verified.state_access(objects={"*": VERIFY, "Account": {"mode": "mirror", "max_age": "1h"}})
+    verified.source.failure = DownError("down")
+    (note,) = verified.ask(PAGE)["extensions"]["access"]
+    assert note["code"] == "verify_unavailable"
+    assert "run `firnline sync acme --connection crm`" in note["reason"]
+
+
+def test_deferred_part_ranges_over_confirmed_records_alone(verified: VerifiedWorld) -> None:
+    verified.source.shown = some_shown(9, 0.3)
+    verified.renew()
+    later = "deals(first: 9) { totalCount nodes { id account { id } } }"
+    plain = verified.data(f"{{ {later} }}")["deals"]
+    text = f"{{ accounts(first: 2) {{ totalCount }} ... @defer {{ {later} }} }}"
+
+    async def parts() -> list[Any]:
+        principal = Principal(tenant="acme", email="all@x.test")
+        answer = await verified.responder.answer(principal, Question(text, takes_parts=True))
+        assert answer.later is not None
+        found = [orjson.loads(answer.body())]
+        while (part := await answer.later.next()) is not None:
+            found.append(part)
+        await answer.later.close()
+        return found
+
+    verified.renew()  # nothing is known of the sources' word
+    first, *rest = verified.runner.run(parts())
+    assert "deals" not in first["data"]
+    (delivered,) = [each["data"] for part in rest for each in part.get("incremental", ())]
+    assert delivered["deals"] == plain

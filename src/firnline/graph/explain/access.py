@@ -24,6 +24,7 @@ from firnline.graph.explain.evidence import Evidence
 from firnline.graph.explain.rule_words import in_words
 from firnline.graph.permitted import ObjectNotSyncedError
 from firnline.graph.policy.binding import ruling_on
+from firnline.graph.policy.checks import checked_because
 from firnline.graph.policy.masks import mask_reason
 from firnline.graph.policy.verdicts import Verdicts
 from firnline.graph.request import GraphContext
@@ -85,8 +86,7 @@ class AccessExplainer:
         about = self.context.decisions.at_source.get(type_name)
         if about is None:
             return None
-        reason = about.reason or "each record is checked at its source"
-        return {"reason": reason, "countsFor": f"{about.kept_for.total_seconds():.0f}s"}
+        return {"reason": checked_because(about), "countsFor": f"{about.kept_for.total_seconds():.0f}s"}
 
     def _denial(self, found: GraphObject) -> tuple[str, str] | None:
         """Return why nothing of an object is readable, as scans find it, and who says so."""

@@ -54,7 +54,7 @@ def checked_at_source(
             rights=rights[found.connection],
             kept_for=_kept_for(found),
             objects=_verifiable(graph, found.connection, manifest),
-            reason=reason and f"each record is checked at its source: {reason}",
+            reason=reason,
             asks_fields=manifest.verify is not None and manifest.verify.asks_fields,
         )
     return checked, denied

@@ -170,7 +170,10 @@ class Checks:
             failed = (_UNAVAILABLE, f"nobody asks {about.connection} here")
         if failed is None:
             return None
-        return AccessNote(type_name, "denied", failed[1], about.connection, failed[0])
+        code, reason = failed
+        # Of a mirror that is only too old it helps most to say so: a sync opens it again.
+        reason = f"{about.reason}; {reason}" if about.reason else reason
+        return AccessNote(type_name, "denied", reason, about.connection, code)
 
     def hidden_reason(self, type_name: str, name: str) -> str:
         """Return why records of another object may not be read through, empty where they may."""
@@ -324,7 +327,7 @@ class Checks:
         told = {
             "coordinate": type_name,
             "effect": "verified",
-            "reason": about.reason or "each record is checked at its source",
+            "reason": checked_because(about),
             "source": about.connection,
             "countsFor": _span(self._kept_for(about.connection)),
         }
@@ -351,6 +354,12 @@ class Checks:
         about = self._about(slot[0])
         who = (self._principal.tenant, slot[0], about.rights, self._principal.email)
         return (*who, about.user_key, slot[1])
+
+
+def checked_because(about: AtSource) -> str:
+    """Return why each record of a type is checked, in words for who asks."""
+    checked = "each record is checked at its source"
+    return f"{checked}: {about.reason}" if about.reason else checked
 
 
 def _uncheckable(name: str, about: AtSource) -> str:
