@@ -151,7 +151,7 @@ def test_memory_of_tokens_holds_no_token() -> None:
     known: KnownTokens[str] = KnownTokens(skew_s=60)
     text = token()
     known.remember(text, "ana", {"exp": NOW_S})
-    dump = pickle.dumps([vars(known)["_known"], vars(known)["_key"]])
+    dump = pickle.dumps([vars(known)["_known"]._kept, vars(known)["_key"]])
     for part in text.split("."):
         assert part.encode() not in dump
 
