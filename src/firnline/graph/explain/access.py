@@ -86,7 +86,10 @@ class AccessExplainer:
         about = self.context.decisions.at_source.get(type_name)
         if about is None:
             return None
-        return {"reason": checked_because(about), "countsFor": f"{about.kept_for.total_seconds():.0f}s"}
+        return {
+            "reason": checked_because(about),
+            "countsFor": f"{about.kept_for.total_seconds():.0f}s",
+        }
 
     def _denial(self, found: GraphObject) -> tuple[str, str] | None:
         """Return why nothing of an object is readable, as scans find it, and who says so."""
