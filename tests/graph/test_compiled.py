@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,6 @@ from firnline.clock import FixedClock
 from firnline.graph.answer import Question
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.memory.compiled import Compiled
-from firnline.graph.memory.kept_answers import Flights
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.respond import Responder
 from firnline.graph.schema import TenantSchema
@@ -244,39 +242,6 @@ def test_answer_that_depends_on_the_clock_is_not_kept(
     counted = memory.data(text, variables=variables)["deals"]["totalCount"]
     assert counted == plainly(memory, text, "all@x.test", variables)[0]["deals"]["totalCount"]
     assert memory.clock.now() != NOW
-
-
-async def test_same_work_at_a_time_is_done_once_while_someone_waits() -> None:
-    flights: Flights[int] = Flights()
-    begun, may_end, ended = [], asyncio.Event(), []
-
-    async def work() -> int:
-        begun.append(1)
-        try:
-            await may_end.wait()
-        finally:
-            ended.append(1)
-        return 7
-
-    waiting = [asyncio.create_task(flights.join("a", work)) for _ in range(5)]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    waiting[0].cancel()
-    waiting[1].cancel()
-    await asyncio.wait(waiting[:2])
-    assert not ended  # three still wait
-    may_end.set()
-    assert [await each for each in waiting[2:]] == [7, 7, 7]
-    assert len(begun) == 1
-    may_end.clear()
-    last = asyncio.create_task(flights.join("a", work))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    last.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await last
-    assert len(ended) == 2  # given up, and over before the last one left
-    assert len(flights) == 0
 
 
 def test_columns_are_loaded_behind_the_first_answer_and_again_after_a_commit(

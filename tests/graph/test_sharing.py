@@ -14,7 +14,7 @@ import pytest
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo
 from firnline.clock import FixedClock
 from firnline.errors import UnknownTenantError
-from firnline.graph.sharing import Once, SharedGraphs, SharedSchemas, weight_of
+from firnline.graph.sharing import SharedGraphs, SharedSchemas, weight_of
 from firnline.spec.model import AccessSpec, ConnectionSpec, IntegrationSpec, Project, TenantSpec
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -158,22 +158,3 @@ async def test_a_schema_is_built_once_for_all_threads_that_ask() -> None:
     )
 
     assert len({id(schema) for schema in found}) == 1
-
-
-async def test_work_that_fails_tells_all_who_wait_and_is_done_again_for_the_next() -> None:
-    once: Once[str, int] = Once()
-    runs = 0
-
-    async def fails_first() -> int:
-        nonlocal runs
-        runs += 1
-        await asyncio.sleep(0)
-        if runs == 1:
-            raise ValueError("not this time")
-        return runs
-
-    first = await asyncio.gather(
-        *(once.run("k", fails_first) for _ in range(3)), return_exceptions=True
-    )
-    assert [str(error) for error in first] == ["not this time"] * 3
-    assert await once.run("k", fails_first) == 2

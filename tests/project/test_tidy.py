@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"access", "app", "cache", "catalog", "graph", "observe"},
     "sandbox": {"connectors", "connections", "spec", "state", "transport"},
 }
-SHARED = {"errors", "clock", "settings", "recent", "__init__"}
+SHARED = {"errors", "clock", "settings", "recent", "flights", "__init__"}
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "data", "info", "process", "handle", "common"}
 
 

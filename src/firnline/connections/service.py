@@ -26,7 +26,7 @@ from firnline.connections.channel import Channel
 from firnline.connections.clients import ClientRegistry
 from firnline.connections.endpoint import GrantRefusedError, TokenSet, request_tokens
 from firnline.connections.site import Site, declared_site
-from firnline.connections.tokens import Credential, Flights, GivenToken, StoredTokens, seal_tokens
+from firnline.connections.tokens import Credential, GivenToken, Renewals, StoredTokens, seal_tokens
 from firnline.connections.vault import Vault
 from firnline.connectors.manifest import AuthorizationCode, ClientAssertion
 from firnline.connectors.protocol import Identity
@@ -57,7 +57,7 @@ class Connections:
         self._vault = vault
         self._clock = clock
         self._deadline_s = settings.provider_deadline_s
-        self._flights = Flights()
+        self._flights = Renewals(goes_on=True)
 
     @classmethod
     @asynccontextmanager

@@ -7,8 +7,7 @@ before anybody uses it.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from firnline.connections.endpoint import GrantRefusedError, TokenSet
 from firnline.connections.site import Site
 from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError
+from firnline.flights import Flights
 from firnline.state import ConnectionRow, StaleRowError, State
 from firnline.transport import ProviderError, ProviderUnavailableError
 
@@ -91,31 +91,8 @@ class Credential(Protocol):
         ...
 
 
-class Flights:
-    """Runs one task per key at a time; who asks meanwhile waits for the same one."""
-
-    def __init__(self) -> None:
-        self._flying: dict[tuple[str, str], asyncio.Task[TokenSet]] = {}
-
-    async def join(
-        self, key: tuple[str, str], start: Callable[[], Coroutine[Any, Any, TokenSet]]
-    ) -> TokenSet:
-        """Return the outcome of the task under `key`, started when there is none."""
-        task = self._flying.get(key)
-        if task is None:
-            task = asyncio.create_task(start(), name=f"renew {key}")
-            self._flying[key] = task
-            task.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(task)
-
-    async def finish(self) -> None:
-        """Wait for what is under way, so that no rotated token is lost at shutdown."""
-        await asyncio.gather(*self._flying.values(), return_exceptions=True)
-
-    def _landed(self, key: tuple[str, str], task: asyncio.Task[TokenSet]) -> None:
-        del self._flying[key]
-        if not task.cancelled():
-            task.exception()  # seen here even when every waiter is gone
+# A rotated token must not be lost: what began is not cancelled with whoever wanted it first.
+Renewals = Flights[Any, TokenSet]
 
 
 class StoredTokens:
@@ -126,7 +103,7 @@ class StoredTokens:
         site: Site,
         renew: Renew,
         *,
-        flights: Flights,
+        flights: Renewals,
         state: State,
         vault: Vault,
         clock: Clock,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -28,6 +28,7 @@ from firnline.access.principal import Principal
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
 from firnline.errors import UsageError
+from firnline.flights import Flights
 from firnline.graph.ahead import Ahead
 from firnline.graph.answer import Answer, Question, code_of, extensions_of, formatted
 from firnline.graph.askers import Askers
@@ -37,7 +38,7 @@ from firnline.graph.execution import Execution
 from firnline.graph.explain.explanation import Explanation, stage
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
 from firnline.graph.memory.answers import ResidentAnswers
-from firnline.graph.memory.kept_answers import Flights, question_key
+from firnline.graph.memory.kept_answers import question_key
 from firnline.graph.memory.levels import Level, RecordLevel
 from firnline.graph.memory.loading import BackgroundLoading
 from firnline.graph.memory.recall import Asked, Recall
@@ -118,7 +119,7 @@ class Responder:
             may_load=not loads_behind,
             is_of_today=graphs.is_of_today,
         )
-        self._flights: Flights[Answer] = Flights()
+        self._flights: Flights[Hashable, Answer] = Flights(goes_on=False)
         self._loads_behind = loads_behind
         self._mask_key = mask_key
         self._verification = verification or Verification(None, clock)

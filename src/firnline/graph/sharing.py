@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from firnline.cache.opening import NoDataYetError
 from firnline.catalog.model import Catalog
 from firnline.clock import Clock
 from firnline.errors import UnknownTenantError
+from firnline.flights import Flights
 from firnline.graph.schema import TenantSchema
 from firnline.graph.shape import TenantGraph, build_graph
 from firnline.recent import Recent
@@ -42,26 +43,6 @@ class Catalogs(Protocol):
     async def catalog(self, tenant: str, connection: str) -> tuple[int, Catalog] | None:
         """Return the newest version of a connection's catalog and its number."""
         ...
-
-
-class Once(Generic[Key, Kept]):
-    """Does a work once for all tasks that wait for it, even if one of them gives up."""
-
-    def __init__(self) -> None:
-        self._running: dict[Key, asyncio.Task[Kept]] = {}
-
-    async def run(self, key: Key, work: Callable[[], Awaitable[Kept]]) -> Kept:
-        """Return what `work` returns; raises what it raises."""
-        task = self._running.get(key)
-        if task is None:
-            task = self._running[key] = asyncio.ensure_future(work())
-            task.add_done_callback(lambda done: self._end(key, done))
-        return await asyncio.shield(task)
-
-    def _end(self, key: Key, done: asyncio.Task[Kept]) -> None:
-        self._running.pop(key, None)
-        if not done.cancelled():
-            done.exception()  # whoever still waits is told; nobody may be waiting any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +82,7 @@ class SharedGraphs:
         self._known: dict[str, _Known] = {}
         self._shapes: Recent[str, _Shape] = Recent(fields_max)
         self._loaded: WeakValueDictionary[str, Catalog] = WeakValueDictionary()
-        self._building: Once[str, _Shape] = Once()
+        self._building: Flights[str, _Shape] = Flights(goes_on=True)
 
     async def graph(self, tenant: str) -> TenantGraph:
         """Return the tenant's graph of today.
@@ -116,7 +97,7 @@ class SharedGraphs:
             known = self._known[tenant] = await self._looked_up(tenant, known, asked_at)
         shape = self._shapes.get(known.key)
         if shape is None:
-            shape = await self._building.run(
+            shape = await self._building.join(
                 known.key, lambda: self._built(tenant, known.key, known.fingerprints)
             )
         graph = shape.by_tenant.get(tenant)

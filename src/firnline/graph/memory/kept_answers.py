@@ -7,10 +7,9 @@ version. Answers that depend on the clock are not kept.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -108,40 +107,3 @@ def question_key(variables: Mapping[str, Any] | None) -> bytes | None:
         return orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         return None
-
-
-@dataclass(slots=True)
-class _Flight(Generic[T]):
-    task: asyncio.Task[T]
-    waiters: int = 0
-
-
-class Flights(Generic[T]):
-    """Work that several ask for at the same time is done once, for as long as one still waits."""
-
-    def __init__(self) -> None:
-        self._flights: dict[Hashable, _Flight[T]] = {}
-
-    def __len__(self) -> int:
-        """Return how much is under way."""
-        return len(self._flights)
-
-    async def join(self, slot: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what `work` returns, or what the same work under way returns."""
-        flight = self._flights.get(slot)
-        if flight is None:
-            flight = self._flights[slot] = _Flight(asyncio.ensure_future(work()))
-            flight.task.add_done_callback(lambda _done: self._flights.pop(slot, None))
-        flight.waiters += 1
-        try:
-            return await asyncio.shield(flight.task)
-        except asyncio.CancelledError:
-            if flight.waiters == 1 and not flight.task.done():
-                # Nobody waits any more. The work ends before this does: it gives back what it
-                # holds.
-                self._flights.pop(slot, None)
-                flight.task.cancel()
-                await asyncio.wait([flight.task])
-            raise
-        finally:
-            flight.waiters -= 1
