@@ -137,11 +137,12 @@ class Load:
             "query D($t: String!) { deals(where: {title: {startsWith: $t}}, first: 5)"
             " { totalCount nodes { id title account { name } } } }"
         )
+        by_groups = "{ deals { groupBy(by: [{title: VALUE}]) { key { title } } } }"
         texts: list[tuple[str, dict[str, Any]]] = [
             ("{ accounts(first: 50) { nodes { id name region deals { nodes { title } } } } }", {}),
             (by_title, {"t": value}),
             ("{ deals { aggregate { count min { title } max { title } } } }", {}),
-            ("{ deals { groupBy(by: [{title: VALUE}]) { key { title } aggregate { count } } } }", {}),
+            (by_groups, {}),
             ("query S($t: String!) { _search(text: $t) { coordinate example } }", {"t": value}),
             ("query S($t: String!) { _search(text: $t) { coordinate example } }", {"t": name}),
             ('{ _values(coordinate: "Account.region") { value label } }', {}),

@@ -111,7 +111,10 @@ def test_mistakes_of_all_files_come_at_once_and_in_order(copy: Copy) -> None:
         ("      id: {", "      Id: {", "wrong_form", "Id:", "a small letter first"),
         ("      id: {", "      __id: {", "wrong_form", "__id:", "a small letter first"),
         ("name: revenue-assistant", "name: Revenue", "wrong_form", "Revenue", "a letter first"),
-        ("{mode: mirror}", "{mode: all}", "wrong_value", "all}", "'mirror', 'verify', 'policy' or 'deny'"),
+        (
+            *("{mode: mirror}", "{mode: all}", "wrong_value", "all}"),
+            "'mirror', 'verify', 'policy' or 'deny'",
+        ),
         ("{mode: mirror}", "{mode: mirror, hide: memo}", "wrong_type", "memo", "must be a list"),
         (
             "{mode: mirror}",
