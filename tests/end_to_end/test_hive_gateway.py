@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from tests.end_to_end.conftest import Synced
 from tests.end_to_end.node import installed
+from tests.end_to_end.subscribing import EVENTS, Events, changing_world
 from tests.end_to_end.test_http import Served, served
 
 from firnline.sandbox.seed import DEMO_PEOPLE
@@ -100,3 +101,23 @@ async def test_operation_crosses_subgraphs_both_ways_behind_the_gateway(
     assert refused["errors"]
     left = (refused["data"] or {}).get("forecasts") or []
     assert not any(each["deal"] and each["deal"]["name"] for each in left)
+
+
+async def test_live_answers_cross_subgraphs_behind_the_gateway(tmp_path: Path) -> None:
+    query = "subscription { deals(first: 3) { nodes { risk account { id name } } } }"
+    async with changing_world(tmp_path) as world:
+        ours = Served(world.http, world.signer)
+        headers = {**world.headers(REP), "accept": EVENTS}
+        async with (
+            gateway(ours, [], tmp_path) as http,
+            http.stream("POST", "/graphql", json={"query": query}, headers=headers) as response,
+        ):
+            events = Events(response.aiter_lines())
+            first = (await events.answer())["data"]["deals"]["nodes"]
+            key = next(deal["account"]["id"] for deal in first if deal["account"])
+            world.sandboxes["acme"].change("Account", key, Name="Renamed at the source")
+            await world.sync("acme", "Account")
+            second = (await events.answer())["data"]["deals"]["nodes"]
+    assert all(deal["risk"].startswith("risk of ") for deal in (*first, *second))
+    names = {deal["account"]["name"] for deal in second if (deal["account"] or {}).get("id") == key}
+    assert names == {"Renamed at the source"}

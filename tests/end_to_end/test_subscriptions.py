@@ -269,6 +269,7 @@ async def test_client_that_leaves_frees_its_place_and_is_listened_for_no_more(
     for _ in range(5):  # more than one person may have open
         async with world.subscribed() as events:
             await events.answer()
+            assert "\nfirnline_subscriptions_open 1\n" in (await world.http.get("/metrics")).text
         async with asyncio.timeout(PATIENCE_S):
             while len(database.commits):  # noqa: ASYNC110 - the server learns of it a moment later
                 await asyncio.sleep(0.01)

@@ -58,7 +58,12 @@ def create_web(
         deadline_s=settings.request_deadline_s,
     )
     health = Health(gateway)
-    figures = FiguresEdge(gateway, token=settings.metrics_token, development=settings.development)
+    figures = FiguresEdge(
+        gateway,
+        streams=streams,
+        token=settings.metrics_token,
+        development=settings.development,
+    )
     routes: list[BaseRoute] = [
         Route("/healthz", health.alive, methods=["GET"]),
         Route("/readyz", health.ready, methods=["GET"]),

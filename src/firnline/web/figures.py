@@ -15,9 +15,15 @@ from starlette.responses import Response
 from firnline.errors import FirnlineError
 from firnline.observe.metrics import MEDIA_TYPE
 from firnline.web.gateway import Gateway
+from firnline.web.open_streams import OpenStreams
 from firnline.web.refusals import NotFoundError, json_refusal
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
+_OPEN = b"""\
+# HELP firnline_subscriptions_open Subscriptions that are open now.
+# TYPE firnline_subscriptions_open gauge
+firnline_subscriptions_open %d
+"""
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
@@ -37,8 +43,16 @@ class MetricsRefusedError(FirnlineError):
 class FiguresEdge:
     """The metrics endpoint over one gateway."""
 
-    def __init__(self, gateway: Gateway, *, token: SecretStr | None, development: bool) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        streams: OpenStreams,
+        token: SecretStr | None,
+        development: bool,
+    ) -> None:
         self._gateway = gateway
+        self._streams = streams
         self._token = None if token is None else token.get_secret_value().encode()
         self._development = development
 
@@ -48,7 +62,8 @@ class FiguresEdge:
             self._check(request)
         except FirnlineError as error:
             return json_refusal(error)
-        return Response(self._gateway.figures(), headers={"content-type": MEDIA_TYPE})
+        figures = self._gateway.figures() + _OPEN % len(self._streams)
+        return Response(figures, headers={"content-type": MEDIA_TYPE})
 
     def _check(self, request: Request) -> None:
         if self._token is None:
