@@ -39,7 +39,8 @@ def test_link_to_nobody_leaves_no_rights_and_never_falls_back_to_the_address() -
 
 def test_rights_of_another_user_than_the_linked_one_are_none() -> None:
     """Two users of one address: what the connector picked must be the one that was meant."""
-    assert linked(SourceAccess("U2"), "U1").user_key is None
+    assert linked(SourceAccess("U2"), "U1") == unlinked("U1")
+    assert unlinked("U1").user_key is None
     assert linked(SourceAccess("U1"), "U1").user_key == "U1"
     assert linked(SourceAccess("U7"), "ana.k@old.example").user_key == "U7"
     assert linked(SourceAccess("U7"), "").user_key == "U7"

@@ -280,6 +280,32 @@ def test_rows_that_change_with_the_clock_are_told(
     assert found.is_timeless
 
 
+@pytest.mark.parametrize(
+    ("where", "rows", "is_timeless"),
+    [
+        ({"stage": {"neq": "trash"}}, NORTH, True),
+        ({"updated": {"gt": "now-7d"}}, NORTH, False),
+        ({"stage": {"neq": "trash"}}, {"createdAt": {"gt": "now-7d"}}, False),
+    ],
+)
+def test_rows_change_with_the_clock_where_the_related_type_does(
+    where: dict[str, Any], rows: dict[str, Any], is_timeless: bool
+) -> None:
+    """A deal that leaves its type with time takes along what was seen through it."""
+    given = graph(Account={"rows": {"deal": {"account": rows}}})
+    way = replace(given.objects["Account"].relations["deals"], name="deal", many=False)
+    account = replace(given.objects["Account"], relations={"deal": way})
+    deal = replace(given.objects["Deal"], where=where)
+    given = replace(given, objects={**given.objects, "Account": account, "Deal": deal})
+    found = bound(given)["Account"]
+    assert not found.denied
+    assert found.is_timeless is is_timeless
+    turned = {"deal": {"stage": {"eq": "won"}}, **rows}
+    policy = replace(account, policy=account.policy.model_copy(update={"rows": turned}))
+    given = replace(given, objects={**given.objects, "Account": policy})
+    assert bound(given)["Account"].is_timeless is is_timeless
+
+
 def test_object_for_others_is_denied_and_tells_no_fact() -> None:
     found = ruling({"only_for": {"agents": ["bot"]}})
     assert found.denied == FOR_OTHERS
