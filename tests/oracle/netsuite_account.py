@@ -75,6 +75,7 @@ class Person:
     supervisor: int | None = None
     placed: Placed = Placed()
     active: bool = True
+    login: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ class Structure:
 
 _ints = st.integers(0, 4)
 _optional = st.none() | _ints
+# What shuts somebody out of everything is drawn seldom, or little else would be seen.
+_mostly_so = st.sampled_from((*[True] * 9, False))
+_mostly = st.one_of(_ints, _ints, _ints, st.none())
 
 
 def _few(each: Any, most: int, least: int = 0) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -110,7 +114,7 @@ def _few(each: Any, most: int, least: int = 0) -> st.SearchStrategy[tuple[Any, .
 
 def _tree(most: int) -> st.SearchStrategy[tuple[int | None, ...]]:
     """Draw parents, each before its children."""
-    return _few(_optional, most, 1).map(
+    return _few(_mostly, most, 2).map(
         lambda parents: tuple(
             None if parent is None or place == 0 else parent % place
             for place, parent in enumerate(parents)
@@ -121,10 +125,12 @@ def _tree(most: int) -> st.SearchStrategy[tuple[int | None, ...]]:
 _levels = st.sampled_from(("NONE", "VIEW", "VIEW", "EDIT", "FULL"))
 _segments = st.lists(
     st.tuples(st.sampled_from(SEGMENTS), st.sampled_from(RESTRICTIONS), st.booleans()),
+    min_size=1,
     max_size=2,
     unique_by=lambda each: each[0],
 ).map(tuple)
 _permissions = st.one_of(
+    st.just(Role.permissions),
     st.just(Role.permissions),
     st.dictionaries(st.sampled_from(PERMISSIONS), _levels, max_size=5).map(
         lambda held: tuple(held.items())
@@ -133,19 +139,19 @@ _permissions = st.one_of(
 _roles = st.builds(
     Role,
     permissions=_permissions,
-    option=st.sampled_from(OPTIONS),
+    option=st.sampled_from((*OPTIONS, "ALL")),
     selected=_few(_ints, 2),
     views_subsidiaries=st.sampled_from((False, False, False, True)),
-    employees=st.sampled_from(RESTRICTIONS),
+    employees=st.sampled_from((*RESTRICTIONS, "NONE", "NONE")),
     views_employees=st.sampled_from((False, False, False, True)),
-    segments=_segments,
+    segments=st.just(()) | _segments,
     lacks_credit_limit=st.booleans(),
 )
 _placed = st.builds(
     Placed,
-    subsidiary=_optional,
-    employee=_optional,
-    segments=st.tuples(_optional, _optional, _optional),
+    subsidiary=_mostly,
+    employee=_mostly,
+    segments=st.tuples(_mostly, _mostly, _mostly),
     parent=_optional,
 )
 structures = st.builds(
@@ -155,22 +161,23 @@ structures = st.builds(
         _tree(3),
         st.tuples(*[st.sampled_from((True, True, False))] * 3),
     ),
-    trees=st.tuples(_tree(3), _tree(3), _tree(3)),
+    trees=st.tuples(_tree(4), _tree(4), _tree(4)),
     roles=_few(_roles, 3, 1),
     people=_few(
         st.builds(
             Person,
             role=_ints,
-            supervisor=_optional,
+            supervisor=_mostly,
             placed=_placed,
-            active=st.sampled_from((True, True, True, False)),
+            active=_mostly_so,
+            login=_mostly_so,
         ),
-        4,
-        1,
+        5,
+        3,
     ),
-    customers=_few(_placed, 4, 1),
+    customers=_few(_placed, 4, 2),
     contacts=_few(_placed, 2),
-    invoices=_few(_placed, 4),
+    invoices=_few(_placed, 4, 2),
     contracts=st.integers(0, 1),
 )
 
@@ -299,7 +306,7 @@ class _Loading:
             email=email,
             supervisor=above,
             subsidiary=self._subsidiary(person.placed),
-            giveaccess="T",
+            giveaccess="FT"[person.login],
             issalesrep="F",
             isinactive="FT"[not person.active],
             **self._segments(person.placed),

@@ -1,8 +1,9 @@
 """How many generated structures a run of the oracle takes, and what is told of what it compared.
 
-FIRNLINE_ORACLE_EXAMPLES says how many; with FIRNLINE_ORACLE_REPORT, a file, the counts are appended
-there. A counterexample is shrunk, printed as a plain value for an explicit `@example`, and kept in
-Hypothesis' database, from where the next run takes it first.
+FIRNLINE_ORACLE_EXAMPLES says how many, FIRNLINE_TESTS=long stands for a thousand per provider; with
+FIRNLINE_ORACLE_REPORT, a file, the counts are appended there. A counterexample is shrunk, printed
+as a plain value for an explicit `@example`, and kept in Hypothesis' database, from where the next
+run takes it first.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from tests.oracle.reloading import Oracle
 
-EXAMPLES = int(os.environ.get("FIRNLINE_ORACLE_EXAMPLES", "40"))
+IS_LONG = os.environ.get("FIRNLINE_TESTS") == "long"
+EXAMPLES = int(os.environ.get("FIRNLINE_ORACLE_EXAMPLES", "1000" if IS_LONG else "40"))
 REPORT = os.environ.get("FIRNLINE_ORACLE_REPORT", "")
 oracle = settings(
     max_examples=EXAMPLES,

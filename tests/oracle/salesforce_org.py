@@ -35,7 +35,14 @@ BUSINESS = (
 )
 SECURED = ("Account.Industry", "Opportunity.Amount", "Alpha__c.Level__c", "Beta__c.Note__c")
 LEVELS = ("None", "Read", "Edit")
-GROUPS = ("Regular", "Queue", "Role", "RoleAndSubordinates", "Organization")
+GROUPS = (
+    "Regular",
+    "Queue",
+    "Role",
+    "RoleAndSubordinates",
+    "RoleAndSubordinatesInternal",
+    "Organization",
+)
 ADMIN = "admin@org.test"
 
 
@@ -48,17 +55,22 @@ class Permissions:
     all_fields: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     user: tuple[str, ...] = ()
+    modifies_all: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class User:
-    """A user: role, profile, further permission sets and groups of sets."""
+    """A user: role, profile, further permission sets and groups of sets.
+
+    Where `lapsed`, the assignments of the further sets have expired.
+    """
 
     role: int | None = None
     profile: int = 0
     sets: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
     active: bool = True
+    lapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,8 +157,10 @@ _permission_sets = st.builds(
     all_fields=st.lists(st.sampled_from(BUSINESS), max_size=1).map(tuple),
     fields=_some(SECURED),
     user=st.lists(
-        st.sampled_from(("ActivitiesAccess", "ViewAllUsers", "ViewAllData")), max_size=1
+        st.sampled_from(("ActivitiesAccess", "ViewAllUsers", "ViewAllData", "ModifyAllData")),
+        max_size=1,
     ).map(tuple),
+    modifies_all=st.lists(st.sampled_from(BUSINESS), max_size=1).map(tuple),
 )
 _users = st.builds(
     User,
@@ -155,6 +169,7 @@ _users = st.builds(
     sets=st.lists(_ints, max_size=1, unique=True).map(tuple),
     groups=st.lists(_ints, max_size=1, unique=True).map(tuple),
     active=st.sampled_from((True, True, True, False)),
+    lapsed=st.sampled_from((False, False, False, True)),
 )
 _groups = st.builds(
     Group,
@@ -259,13 +274,15 @@ class _Loading:
         named = {"Name": name} if kind == "PermissionSet" else {"DeveloperName": name}
         key: str = self.org.put(kind, SystemModstamp=self.stamp, **named, **user, **facts)
         # As at the vendor, every other right to an object includes Read.
-        for each in dict.fromkeys((*held.reads, *held.views_all, *held.all_fields)):
+        rights = (*held.reads, *held.views_all, *held.all_fields, *held.modifies_all)
+        for each in dict.fromkeys(rights):
             self.org.put(
                 "ObjectPermissions",
                 ParentId=key,
                 SobjectType=each,
                 PermissionsRead=True,
                 PermissionsViewAllRecords=each in held.views_all,
+                PermissionsModifyAllRecords=each in held.modifies_all,
                 PermissionsViewAllFields=each in held.all_fields,
                 SystemModstamp=self.stamp,
             )
@@ -352,7 +369,7 @@ class _Loading:
                     AssigneeId=self.users[place],
                     PermissionSetId=key,
                     PermissionSetGroupId=group,
-                    IsActive=True,
+                    IsActive=key == own[1] or not user.lapsed,
                     SystemModstamp=self.stamp,
                 )
             org.user_ids[email] = self.users[place]
