@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
+from tests.web.conftest import listening
 
 from firnline.web.connection import CONNECTION
 from firnline.web.events import EventsReply
@@ -191,3 +195,27 @@ def test_places_are_bounded(bounds: tuple[int, int, int], whose: str) -> None:
             with free():
                 assert len(places) == 3
     assert len(places) == 0
+
+
+def test_connection_of_a_client_that_reads_nothing_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """Closing it would wait for the client to read what is left."""
+    ended = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                await EventsReply(b"x" * 50_000_000, stalled_s=0.2)(scope, receive, send)
+            except ClientDisconnect:
+                ended.set()
+
+    with listening(app) as url:
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert ended.wait(20)
+            received = 0
+            with suppress(ConnectionResetError):
+                while part := client.recv(1 << 20):
+                    received += len(part)
+            assert received < 50_000_000
+    assert not caplog.records

@@ -112,6 +112,8 @@ class BoundedConnection(HttpToolsProtocol):
     def abort(self) -> None:
         """End the connection without waiting for the client to read what is left."""
         self._has_ended = True
+        if self._answering is not None:
+            _disconnect(self._answering)
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:

@@ -8,9 +8,10 @@ at each time, and each has a deadline of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from typing import Any
 
 from starlette.types import Receive
 
@@ -27,7 +28,7 @@ from firnline.web.refusals import graphql_errors
 FAILURES_MAX = 3  # one after the other, of what may be over the next time
 _FAILED_WAIT_S = 1.0
 
-Ask = Callable[[Principal, GraphRequest], Awaitable[GraphAnswer]]
+Ask = Callable[[Principal, GraphRequest], Coroutine[Any, Any, GraphAnswer]]
 
 
 class Subscribing:
@@ -62,21 +63,18 @@ class Subscribing:
         request = replace(request, takes_events=True)
         with ExitStack() as held:
             held.enter_context(self._places.place(principal.tenant, principal.email))
-            work = self._first(principal, request)
+            work = self._ask(principal, request)
             first = await while_connected(work, receive, Deadline(self._deadline_s))
             following = None
             if first.live is not None and not first.live.is_last:
                 following = LiveAnswers(self, principal, request, first.live, clock=self._clock)
             return EventsReply(first.body, following, seconds_left, held.pop_all())
 
-    async def _first(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
-        return await self._ask(principal, request)
-
     async def asked_again(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
         """Return the answer of this moment."""
         line = self._lines.setdefault(principal.tenant, asyncio.Semaphore(self._together_max))
         async with line:
-            return await in_time(self._first(principal, request), Deadline(self._deadline_s))
+            return await in_time(self._ask(principal, request), Deadline(self._deadline_s))
 
     async def changed(self, principal: Principal, live: Live, *, within_s: float) -> None:
         """Return when an answer may be another one than before, after `within_s` in any case."""
