@@ -102,6 +102,18 @@ class Changing:
         """Bring what changed at the provider into the cache."""
         assert (await self.app.sync(tenant, ["salesforce"], only=objects)).ok
 
+    async def open_streams(self) -> int:
+        """Return how many subscriptions the server holds open."""
+        figures = (await self.http.get("/metrics")).text
+        return int(figures.split("\nfirnline_subscriptions_open ")[1])
+
+    async def all_left(self) -> None:
+        """Wait until the server knows that nobody listens any more."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.open_streams():  # noqa: ASYNC110 - it learns a moment later
+                await asyncio.sleep(0.01)
+        assert not len((await self.app.database("acme")).commits)
+
     def headers(self, email: str, tenant: str = "acme", **claims: Any) -> dict[str, str]:
         """Return what a client sends along."""
         token = self.signer.issue_token(tenant, email, LIFETIME_S, more=claims)

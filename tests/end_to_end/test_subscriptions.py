@@ -14,7 +14,6 @@ from tests.end_to_end.subscribing import (
     ACCOUNTS,
     EVENTS,
     LIFETIME_S,
-    PATIENCE_S,
     REP,
     Changing,
     changing_world,
@@ -265,14 +264,13 @@ async def test_stopping_server_completes_its_streams(world: Changing) -> None:
 async def test_client_that_leaves_frees_its_place_and_is_listened_for_no_more(
     world: Changing,
 ) -> None:
-    database = await world.app.database("acme")
     for _ in range(5):  # more than one person may have open
         async with world.subscribed() as events:
             await events.answer()
-            assert "\nfirnline_subscriptions_open 1\n" in (await world.http.get("/metrics")).text
-        async with asyncio.timeout(PATIENCE_S):
-            while len(database.commits):  # noqa: ASYNC110 - the server learns of it a moment later
-                await asyncio.sleep(0.01)
+            assert await world.open_streams() == 1
+            await events.silence(REST_S * 2)  # it listens for commits now
+            assert len((await world.app.database("acme")).commits) == 1
+        await world.all_left()
 
 
 async def test_more_subscriptions_than_a_person_may_open_are_refused(world: Changing) -> None:
