@@ -59,6 +59,8 @@ RULES = {
         salesforce_org.structures,
         salesforce_org.sandbox_of,
         first=(
+            test_salesforce.CHAIN_OF_ROLES,
+            test_salesforce.EVERY_FIELD,
             test_salesforce.HIERARCHIES_OFF,
             test_salesforce.HIERARCHIES_ON,
             test_salesforce.MUTED_GROUP,

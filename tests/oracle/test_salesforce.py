@@ -46,9 +46,38 @@ ACCOUNT_SHARES = orgs.Structure(
         orgs.Share(grantee=2, opens=("None", "Read", "None")),
     ),
 )
+_NONE = ("None", "None", "None")
+# Three levels of roles; what the last user owns, who has none, is shared with groups of each kind.
+CHAIN_OF_ROLES = orgs.Structure(
+    models=(("User", "Private"), ("Contact", "ControlledByParent")),
+    roles=((None, ("Read", "Read", "Read")), (0, _NONE), (1, _NONE)),
+    profiles=(_ALL,),
+    sets=(orgs.Permissions(user=("ViewAllUsers",)),),
+    users=(orgs.User(role=0), orgs.User(role=1), orgs.User(role=2), orgs.User(sets=(0,))),
+    groups=(
+        orgs.Group("Role", role=1),
+        orgs.Group("RoleAndSubordinatesInternal", role=1),
+        orgs.Group(users=(2,), bosses=False),
+    ),
+    records=(
+        ("Account", tuple(orgs.Record(owner=owner) for owner in (3, 3, 3, 2, 0))),
+        ("Contact", (orgs.Record(owner=2, parent=None),)),
+        ("Opportunity", (orgs.Record(owner=3, parent=4),)),
+    ),
+    shares=tuple(orgs.Share(record=place, grantee=place, to_group=True) for place in range(3)),
+)
+EVERY_FIELD = orgs.Structure(
+    models=(("Account", "Read"),),
+    profiles=(orgs.Permissions(reads=orgs.BUSINESS),),
+    sets=(orgs.Permissions(all_fields=("Account",)),),
+    users=(orgs.User(sets=(0,)), orgs.User()),
+    records=_OWNED,
+)
 
 
 @oracle
+@example(structure=CHAIN_OF_ROLES)
+@example(structure=EVERY_FIELD)
 @example(structure=HIERARCHIES_OFF)
 @example(structure=HIERARCHIES_ON)
 @example(structure=MUTED_GROUP)
