@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 NAME   ?= demo
 
-.PHONY: demo test check coverage bench format clean install
+.PHONY: demo test check coverage mutants bench format clean install
 
 demo: install
 	$(BIN)/firnline demo
@@ -25,6 +25,14 @@ check: install
 coverage: install
 	$(BIN)/coverage run -m pytest tests/access
 	$(BIN)/coverage report
+
+# Changed copies of what decides about access, each of which some test must notice: 10 to 20
+# minutes on two cores. `.venv/bin/mutmut show NAME` shows a survivor; see CONTRIBUTING.md.
+mutants: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --require-hashes -r requirements-mutants.lock
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 bench: install
 	$(BIN)/python -m benchmarks.$(NAME)

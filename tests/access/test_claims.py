@@ -181,3 +181,33 @@ def test_actor_wins_over_the_authorised_party_and_nobody_acts_where_none_is_name
     nobody = principal()
     assert (nobody.agent, nobody.purpose, nobody.scopes) == ("", "", frozenset())
     assert dict(nobody.attributes) == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"act": "bot"}, "its actor (act) is not an object"),
+        ({"act": {"sub": 7}}, "its act.sub is not one word of up to 200 characters"),
+        ({"azp": "a b"}, "its azp is not one word of up to 200 characters"),
+        ({"purpose": "x" * 101}, "its purpose is not one word of up to 100 characters"),
+        ({"scope": 7}, "its scope is not a text"),
+        ({"scope": " ".join(map(str, range(201)))}, "its scope has more than 200 words"),
+        ({"attributes": "x"}, "its attributes are not an object"),
+        ({"attributes": {f"a{n}": "x" for n in range(65)}}, "it has more than 64 attributes"),
+        (
+            {"attributes": {"a.b": "x"}},
+            "a name among its attributes is not made of letters and digits",
+        ),
+        ({"attributes": {"a": 7}}, "an attribute is neither a text nor a list of texts"),
+        ({"attributes": {"a": ["x"] * 201}}, "an attribute has more than 200 values"),
+        (
+            {"attributes": {"a": "\n"}},
+            "an attribute's value is not a plain text of up to 500 characters",
+        ),
+    ],
+    ids=lambda case: next(iter(case)) if isinstance(case, dict) else "",
+)
+def test_refused_claim_is_named(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(TokenRefusedError) as refused:
+        principal(**more)
+    assert str(refused.value) == f"the token was refused: {said}"

@@ -173,3 +173,9 @@ def test_seconds_left_are_those_until_the_token_is_refused(passed_s: int) -> Non
 
 def test_no_second_is_left_of_a_token_that_was_never_verified() -> None:
     assert verifier(SettableClock()).seconds_left(token()) == 0
+
+
+def test_digests_of_one_memory_find_nothing_in_another() -> None:
+    """Whoever reads a dump cannot look up a token that they hold: the key is drawn each time."""
+    one, other = (KnownTokens[str](skew_s=60)._digest("a.b.c") for _ in range(2))
+    assert one != other

@@ -219,6 +219,16 @@ def test_attack_is_refused_with_its_reason(make: Callable[[], str], reason: str)
     assert reason in refusal(make())
 
 
+def test_token_as_long_as_it_may_be_is_read_and_a_name_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = signed(name="x" * 201)
+    monkeypatch.setattr("firnline.access.principal.TOKEN_BYTES_MAX", len(token))
+    assert verifier().verify(token).name == "x" * 200
+    monkeypatch.setattr("firnline.access.principal.TOKEN_BYTES_MAX", len(token) - 1)
+    assert f"longer than {len(token) - 1} bytes" in refusal(token)
+
+
 def test_times_within_the_skew_are_accepted() -> None:
     token = signed(exp=NOW_S - 59, nbf=NOW_S + 59, iat=NOW_S + 59)
     assert verifier().verify(token).tenant == "acme"
@@ -271,13 +281,15 @@ def test_verifier_without_keys_refuses_everything() -> None:
         ({**public(EC, "a"), "use": "enc"}, "not for signatures"),
         (EC.as_dict(private=False), "no `kid`"),
         (public(EC, "ec"), "repeats"),
+        (public(EC, ""), "no `kid`"),
+        ({**EC.as_dict(private=False), "kid": 7}, "no `kid`"),
         ({"kty": "EC", "kid": "a", "crv": "P-256", "x": "!", "y": "!"}, "malformed"),
         ("text", "not an object"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 def test_untrustworthy_key_in_the_set_is_refused_at_start(jwk: Any, reason: str) -> None:
-    with pytest.raises(SigningKeysError, match=reason):
+    with pytest.raises(SigningKeysError, match=f"key 2 .*{reason}"):
         verifier(keys={"keys": [public(EC, "ec"), jwk]})
 
 
@@ -303,6 +315,13 @@ def test_development_token_is_trusted_in_development_only(tmp_path: Path) -> Non
     production = TokenVerifier.from_settings(Settings(home=tmp_path, jwt_keys=KEYS), clock=clock)
     with pytest.raises(TokenRefusedError, match="kid"):
         production.verify(token)
+
+
+def test_configured_keys_are_trusted_in_development_and_in_production(tmp_path: Path) -> None:
+    for development in (True, False):
+        settings = Settings(home=tmp_path, jwt_keys=KEYS, development=development)
+        checks = TokenVerifier.from_settings(settings, clock=FixedClock(START))
+        assert checks.verify(signed()).tenant == "acme"
 
 
 def test_development_key_is_private_to_its_owner_and_kept(tmp_path: Path) -> None:

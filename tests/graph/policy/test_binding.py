@@ -398,6 +398,25 @@ def test_preset_that_cannot_be_set_refuses_its_verb_alone() -> None:
     assert barred.refused["create"] == NOT_ALLOWED, "the first reason stays"
 
 
+def test_presets_are_set_from_the_token_and_keep_their_relative_times() -> None:
+    presets = {"title": {"principal": "email"}, "closesOn": "now+7d", "stage": "open"}
+    given = graph(Deal={"verbs": ["read", "create"], "presets": {"create": presets}})
+    deal = given.objects["Deal"]
+    taking = tuple(each.model_copy(update={"createable": True}) for each in deal.source.fields)
+    source = deal.source.model_copy(update={"fields": taking})
+    objects = {**given.objects, "Deal": replace(deal, source=source)}
+    found = bound(replace(given, objects=objects))["Deal"]
+    values = {"title": "all@x.test", "closesOn": "now+7d", "stage": "open"}
+    assert dict(found.presets) == {"create": values, "update": {}}
+    assert "create" not in found.refused
+    who = person(attributes={"title": ("a", "b")})
+    several = {"create": {"title": {"principal": "attributes.title"}}}
+    policy = deal.policy.model_copy(update={"presets": several})
+    unfit = replace(deal, source=source, policy=policy)
+    refused = bound(replace(given, objects={**given.objects, "Deal": unfit}), who)["Deal"].refused
+    assert refused["create"] == "the builder's policy sets Deal.title to what does not fit"
+
+
 def ages(hours_old: Mapping[str, float] | None) -> ConditionAges:
     stamps = None
     if hours_old is not None:
