@@ -137,8 +137,11 @@ def test_stopped_demo_leaves_no_process(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # A shell that runs the tests in the background has them, and us, ignore interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
     )
-    with started:
+    with started, contextlib.ExitStack() as ended:
+        ended.callback(started.kill)  # whatever fails here, nothing goes on serving
         assert started.stdout is not None
         if when == b"discover":
             _wait_for(tmp_path / "home" / "state.db")

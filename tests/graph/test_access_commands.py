@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -237,7 +238,7 @@ def test_access_explain_tells_of_a_field_that_the_policy_hides(cli: Cli) -> None
 def test_access_diff_names_what_two_people_differ_in(cli: Cli) -> None:
     base = ("access", "diff", "--tenant", "acme", "--person", "crmonly@x.test", "--person")
     told = as_json(cli(*base, "masked@x.test", "--json"))
-    assert told["people"] == ["crmonly@x.test", "masked@x.test"]
+    assert told["between"] == ["crmonly@x.test", "masked@x.test"]
     (fields,) = [
         each
         for each in told["differences"]
@@ -247,9 +248,81 @@ def test_access_diff_names_what_two_people_differ_in(cli: Cli) -> None:
     code, out, _ = cli(*base, "masked@x.test")
     assert code == 0
     assert "revenue" in out
-    assert cli(*base, "crmonly@x.test")[1] == "Their rights are the same.\n"
+    assert cli(*base, "crmonly@x.test")[1] == "The rights are the same.\n"
     code, out, _ = cli(*base[:-1], "--json")
     assert (code, json.loads(out)["error"]["code"]) == (2, "usage")
+
+
+def test_access_rights_lists_what_a_person_may_read(cli: Cli) -> None:
+    told = as_json(
+        cli("access", "rights", "--tenant", "acme", "--person", "crmonly@x.test", "--json")
+    )
+    assert "secret" not in told["rights"]["Deal"]["fields"]
+    assert told["rights"]["Account"]["records"] > 0
+    shown = cli("access", "rights", "--tenant", "acme", "--person", "crmonly@x.test")[1]
+    assert "Account" in shown
+    nobody = cli("access", "rights", "--tenant", "acme", "--person", "nobody@x.test")[1]
+    assert nobody == "Nothing may be read.\n"
+
+
+def test_access_diff_since_saved_rights_names_what_changed(cli: Cli, tmp_path: Path) -> None:
+    base = ("--tenant", "acme", "--person", "crmonly@x.test")
+    _, told, _ = cli("access", "rights", *base, "--json")
+    (saved := tmp_path / "before.json").write_text(told)
+    same = as_json(cli("access", "diff", *base, "--since", str(saved), "--json"))
+    assert same["differences"] == []
+    before = json.loads(told)
+    before["rights"]["Deal"]["fields"].append("secret")
+    before["rights"]["Deal"]["records"] += 1
+    del before["rights"]["Account"]
+    saved.write_text(json.dumps(before))
+    found = as_json(cli("access", "diff", *base, "--since", str(saved), "--json"))
+    assert found["between"] == [before["at"], "now"]
+    differences = {(each["object"], each["what"]): each for each in found["differences"]}
+    assert set(differences) == {("Deal", "records"), ("Deal", "fields"), ("Account", "readable")}
+    assert differences["Deal", "fields"]["first"] == "secret"
+    assert differences["Account", "readable"]["second"] == "yes"
+
+
+def test_access_diff_against_another_version_of_the_project(
+    cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home / "project", other := tmp_path / "other")
+    integration = other / "firnline.yaml"
+    text = integration.read_text()
+    assert text.count('"hide": ["secret"]') == 1
+    integration.write_text(text.replace('"hide": ["secret"]', '"hide": ["title"]'))
+    options = ("--tenant", "acme", "--person", "crmonly@x.test", "--against", str(other))
+    (found,) = as_json(cli("access", "diff", *options, "--json"))["differences"]
+    assert (found["object"], found["what"]) == ("Deal", "fields")
+    assert (found["first"], found["second"]) == ("secret", "title")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("not json", "cannot be read as JSON"),
+        ("[]", "another form"),
+        ('{"tenant": "acme", "person": "bo@x.test", "at": "", "rights": {}}', "somebody else's"),
+        ('{"tenant": "acme", "person": "crmonly@x.test", "at": "", "rights": {"A": {}}}', "form"),
+    ],
+)
+def test_access_diff_refuses_a_file_that_holds_no_rights_of_the_person(
+    cli: Cli, tmp_path: Path, text: str, reason: str
+) -> None:
+    (saved := tmp_path / "saved.json").write_text(text)
+    base = ("access", "diff", "--tenant", "acme", "--person", "crmonly@x.test")
+    code, _, told = cli(*base, "--since", str(saved))
+    assert code == 2
+    assert reason in told
+
+
+def test_access_diff_compares_two_of_one_kind(cli: Cli, tmp_path: Path) -> None:
+    base = ("access", "diff", "--tenant", "acme", "--person", "crmonly@x.test")
+    for more in ((), ("--person", "a@x.test", "--since", "x"), ("--since", "x", "--against", "y")):
+        code, _, told = cli(*base, *more)
+        assert code == 2
+        assert "--since FILE or --against DIRECTORY" in told
 
 
 def test_people_are_told_with_how_each_system_matches_them(cli: Cli) -> None:
@@ -292,7 +365,7 @@ LINES = [
 def test_pages_show_every_command() -> None:
     shown = {" ".join(line.split()[1:3]) for line in LINES}
     assert shown == {
-        *("access explain", "access diff", "people acme"),
+        *("access explain", "access rights", "access diff", "people acme"),
         *("audit list", "audit export", "audit verify"),
     }
 

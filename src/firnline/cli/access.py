@@ -1,30 +1,24 @@
-"""`firnline access`: why a person may read what they may, and how two people differ."""
+"""`firnline access`: what a person may read and why, and how rights differ."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.app import App, opened
+from firnline.cli.compared_access import compared, rights_in, show_differences, show_rights
 from firnline.cli.explained_access import show_access
 from firnline.cli.running import AsJson, Directory, print_json, run
-from firnline.errors import UsageError
 from firnline.graph.explain.access import AccessExplainer
-from firnline.graph.explain.access_diff import Difference, differences, rights_of
 from firnline.graph.policy.checks import Checks, until_settled
 from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.session import LazySnapshot, Session
-from firnline.graph.shape import TenantGraph
 
 access = typer.Typer(help="Explain who may read what, and why.")
 Tenant = Annotated[str, typer.Option(help="The tenant's name.")]
@@ -55,59 +49,52 @@ def explain(
 
 
 @access.command()
-def diff(
+def rights(
     tenant: Tenant,
-    person: Annotated[list[str], typer.Option(help="E-mail of a person; give two.")],
+    person: Annotated[str, typer.Option(help="E-mail of the person.")],
     directory: Directory = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Show in which objects, fields and records the rights of two people differ."""
+    """Show what a person may read; with --json in the form that `access diff --since` takes."""
 
     async def work() -> None:
-        async with opened(directory, read_only=True) as app:
-            app.tenant(tenant)
-            found = await compared(app, tenant, person)
+        found = await rights_in(directory, tenant, [person])
         if as_json:
-            print_json({"people": person, "differences": [each.as_dict() for each in found]})
+            told = {name: each.as_dict() for name, each in found.of[person].items()}
+            at = found.at.isoformat(timespec="seconds")
+            print_json({"tenant": tenant, "person": person, "at": at, "rights": told})
         else:
-            _show_differences(person, found)
+            show_rights(found.of[person])
 
     run(work)
 
 
-async def compared(app: App, tenant: str, people: Sequence[str]) -> list[Difference]:
-    """Return how the rights of two people differ; raises UsageError for another number."""
-    if len(people) != 2:
-        raise UsageError("two people are compared", hint="Give --person twice.")
-    graph = await app.graphs.graph(tenant)
-    now = app.clock.now()
+@access.command()
+def diff(
+    tenant: Tenant,
+    person: Annotated[list[str], typer.Option(help="E-mail of a person; one or two.")],
+    since: Annotated[
+        Path | None, typer.Option(help="What `access rights --json` printed for the person.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another version of the project directory.")
+    ] = None,
+    directory: Directory = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Show in which objects, fields and records rights differ.
 
-    def look(graph: TenantGraph, snapshot: LazySnapshot) -> list[Difference]:
-        rights = []
-        for email in people:
-            principal = Principal(tenant, email.lower())
-            decisions = app.graphs.decisions(graph, principal, snapshot)
-            rights.append(
-                rights_of(graph, decisions, principal=principal, now=now, snapshot=snapshot)
-            )
-        return list(differences(*rights))
+    Between two people, of one person since a time, or under two versions of the project.
+    """
 
-    async with Session(await app.database(tenant)) as session:
-        found: list[Difference] = await session.run(look, graph)
-    return found
+    async def work() -> None:
+        names, found = await compared(directory, tenant, person, since=since, against=against)
+        if as_json:
+            print_json({"between": names, "differences": [each.as_dict() for each in found]})
+        else:
+            show_differences(names, found)
 
-
-def _show_differences(people: Sequence[str], found: Sequence[Difference]) -> None:
-    console = Console()
-    if not found:
-        console.print("Their rights are the same.")
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("object", "what", *people):
-        table.add_column(escape(title), overflow="fold")
-    for each in found:
-        table.add_row(*map(escape, (each.object, each.what, each.first, each.second)))
-    console.print(table)
+    run(work)
 
 
 async def explained(

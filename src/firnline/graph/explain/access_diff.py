@@ -1,6 +1,7 @@
-"""How the rights of two people differ: objects, fields, rules and how many records each sees.
+"""How rights differ: objects, fields, rules and how many records are seen.
 
-Takes both people's decisions over one snapshot; the CLI shows the differences to an operator.
+Takes the decisions for two people over one snapshot, or those for one person at two times or under
+two versions of the project; the CLI shows the differences to an operator.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
@@ -35,10 +36,19 @@ class ObjectRights:
         """Say whether anything of the object may be read."""
         return bool(self.fields)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it; `from_dict` reads it back."""
+        return {"fields": sorted(self.fields), "rule": self.rule, "records": self.records}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """Read what `as_dict` gave; raises KeyError or TypeError for anything else."""
+        return cls(frozenset(map(str, told["fields"])), str(told["rule"]), told["records"])
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing in which two people differ."""
+    """One thing in which rights differ."""
 
     object: str
     what: str  # readable, fields, records
@@ -87,9 +97,10 @@ def rights_of(
 def differences(
     first: Mapping[str, ObjectRights], second: Mapping[str, ObjectRights]
 ) -> Iterator[Difference]:
-    """Yield in what two people's rights differ, object by object."""
-    for name in sorted(first):
-        one, other = first[name], second[name]
+    """Yield in what two sets of rights differ, object by object; what one lacks is not readable."""
+    none = ObjectRights()
+    for name in sorted({*first, *second}):
+        one, other = first.get(name, none), second.get(name, none)
         if one.is_readable != other.is_readable:
             yield Difference(name, "readable", _yes(one.is_readable), _yes(other.is_readable))
         elif one.fields != other.fields:
