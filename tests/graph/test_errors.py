@@ -40,7 +40,7 @@ WRONG = {
     "missing key": "{ account { id } }",
     "missing variable": "query ($id: ID!) { account(id: $id) { id } }",
     "mutation": "mutation { accounts { totalCount } }",
-    "subscription": "subscription { accounts { totalCount } }",
+    "subscription to two fields": "subscription { accounts { totalCount } deals { totalCount } }",
     "several operations": "query A { __typename } query B { __typename }",
     "no operation": "fragment F on Account { id }",
     "unknown fragment": "{ accounts { ...F } }",
