@@ -48,7 +48,7 @@ def section(result: Mapping[str, Any]) -> str:
         "",
         *_limits(figures),
         "",
-        "`make bench NAME=read` repeats it in about fifteen minutes: `wrk` at 1 and at 16 clients,"
+        "`make bench NAME=read` repeats it in about eleven minutes: `wrk` at 1 and at 16 clients,"
         " the targets in turns,",
         f"medians of {_rounds(settings)} (`QUICK=1`: a tenth of the rows, in about a minute). It"
         " needs Debian's `wrk`,",
