@@ -43,7 +43,9 @@ def section(result: Mapping[str, Any]) -> str:
         "What limits it: the first question of a person with other rights waits for DuckDB to find"
         " their rows; then a",
         "bitmap over the columns in memory stands in for the row filter until permissions or"
-        " records change.",
+        " records change. Next lever:",
+        "the bitmaps of roles and groups kept apart, so that a change of one share makes only its"
+        " own anew.",
         "",
         "`make bench NAME=access` repeats it (`QUICK=1` with a fifth of the records).",
         "",

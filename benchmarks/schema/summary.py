@@ -32,7 +32,9 @@ def section(result: Mapping[str, Any]) -> str:
         "",
         "What limits it: a schema is Python objects, some for each type and field, made once per"
         " shape; a tenant's",
-        "memory is mostly its open DuckDB file, and its first answer waits for that to open.",
+        "memory is mostly its open DuckDB file, and its first answer waits for that to open."
+        " Next lever:",
+        "one DuckDB instance with the files attached that are in use.",
         "",
         "`make bench NAME=schema` repeats it (`QUICK=1` with 50 tenants).",
         "",
