@@ -14,9 +14,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+from tests.graph.runs import IS_LONG, PATIENCE
 from tests.oracle.reloading import Oracle
 
-IS_LONG = os.environ.get("FIRNLINE_TESTS") == "long"
+__all__ = ["IS_LONG", "PATIENCE", "counted", "oracle"]
 EXAMPLES = int(os.environ.get("FIRNLINE_ORACLE_EXAMPLES", "1000" if IS_LONG else "40"))
 REPORT = os.environ.get("FIRNLINE_ORACLE_REPORT", "")
 oracle = settings(

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import example, given
 from tests.oracle import netsuite_account as accounts
 from tests.oracle.reloading import Oracle
-from tests.oracle.runs import counted, oracle
+from tests.oracle.runs import PATIENCE, counted, oracle
+
+pytestmark = PATIENCE
 
 
 @pytest.fixture(scope="module")

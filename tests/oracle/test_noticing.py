@@ -27,9 +27,12 @@ from tests.oracle.mutants_salesforce import SALESFORCE
 from tests.oracle.mutants_zendesk import ZENDESK
 from tests.oracle.noticing import drawn, unnoticed
 from tests.oracle.reloading import Oracle, Structure
-from tests.oracle.runs import IS_LONG
+from tests.oracle.runs import IS_LONG, PATIENCE
 
 AT_MOST, AT_MOST_LONG = 30, 400
+
+
+pytestmark = PATIENCE
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import example, given
 from tests.oracle import salesforce_org as orgs
 from tests.oracle.reloading import Oracle
-from tests.oracle.runs import counted, oracle
+from tests.oracle.runs import PATIENCE, counted, oracle
+
+pytestmark = PATIENCE
 
 
 @pytest.fixture(scope="module")
