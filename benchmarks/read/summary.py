@@ -117,7 +117,7 @@ def _by_state(figures: Mapping[str, Any]) -> list[str]:
     rows = []
     for case, words in {"nested": "accounts with three lists each", **_CASES}.items():
         cold, repeated = figures["cold"].get(case, {}), figures["repeated"].get(case, {})
-        if CACHED_ALL not in repeated:
+        if case not in figures or CACHED_ALL not in repeated:
             continue
         firsts = [_first(cold.get(name)) for name in (OURS, POSTGRES, MERCURIUS)]
         cached, static = (repeated[name]["16"]["rps"] for name in (CACHED_ALL, STATIC))
