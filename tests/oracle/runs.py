@@ -18,7 +18,7 @@ from tests.graph.runs import IS_LONG, PATIENCE
 from tests.oracle.reloading import Oracle
 
 __all__ = ["IS_LONG", "PATIENCE", "counted", "oracle"]
-EXAMPLES = int(os.environ.get("FIRNLINE_ORACLE_EXAMPLES", "1000" if IS_LONG else "40"))
+EXAMPLES = int(os.environ.get("FIRNLINE_ORACLE_EXAMPLES", "1000" if IS_LONG else "25"))
 REPORT = os.environ.get("FIRNLINE_ORACLE_REPORT", "")
 oracle = settings(
     max_examples=EXAMPLES,
