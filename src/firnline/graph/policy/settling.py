@@ -13,6 +13,7 @@ left aside.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -142,7 +143,7 @@ class _Settling:
 
     def _base_settled(self, form: _Form, marker: Verified) -> _Form:
         assert form.inner.where is not None
-        if form.limit:
+        if isinstance(form, _Page) and form.limit:
             keys = self._page(form, marker)
         else:
             keys = self._keys(form.candidates(marker))
@@ -150,7 +151,7 @@ class _Settling:
         where = self._among(form.inner.where, marker, keys)
         return form.with_inner(form.inner.but(where=where))
 
-    def _page(self, form: _Form, marker: Verified) -> Sequence[str]:
+    def _page(self, form: _Page, marker: Verified) -> Sequence[str]:
         """Return candidates of pages of which each is full of confirmed records, or ended."""
         slot = (marker.connection, marker.object)
         while True:  # each time without more that is hidden, of which there is a limited number
@@ -193,10 +194,8 @@ class _Settling:
         return all_of([without(condition, marker), among])
 
 
-class _Form:
+class _Form(ABC):
     """One query block while it is being settled; `inner` is the block that holds the marks."""
-
-    limit = 0  # of a page; 0: all rows count
 
     def __init__(self, inner: Select) -> None:
         self.inner = inner
@@ -206,9 +205,9 @@ class _Form:
         """Return the whole."""
         return self.inner
 
+    @abstractmethod
     def with_inner(self, inner: Select) -> _Form:
         """Return the form around another block."""
-        raise NotImplementedError
 
     def with_join(self, join: Join) -> _Form:
         """Return the form with another join in place of the one of its alias."""
@@ -266,12 +265,6 @@ class _Form:
         """Return a query for the keys that the block's rows are read through."""
         return form.candidates(marker)
 
-    def page_candidates(
-        self, marker: Verified, hidden: Collection[str], reach: int, most: int
-    ) -> Select:
-        """Return a query for parent and key of what may stand on pages, in their order."""
-        raise NotImplementedError
-
 
 class _Whole(_Form):
     """A query all of whose rows count."""
@@ -287,7 +280,7 @@ class _Page(_Form):
         super().__init__(inner)
         self._around = around
         limit = inner.limit if around is None else _page_of(around)
-        self.limit = 0 if inner.group_by else limit or 0
+        self.limit = 0 if inner.group_by else limit or 0  # 0: all rows count
 
     @property
     def select(self) -> Select:

@@ -12,6 +12,7 @@ from firnline.spec.problems import quoted
 from firnline.spec.rules.findings import Findings, unknown
 from firnline.spec.rules.modes import check_modes, check_modes_narrow, check_verifiable
 from firnline.spec.rules.policy import (
+    check_denied,
     check_form,
     check_policy,
     check_tests,
@@ -47,14 +48,14 @@ def check_access(
             check_policy(findings, path, policy, integration=integration, names=names)
             check_rights(findings, path, policy, integration=integration, names=names)
             check_form_of_rights(findings, path, policy)
-        _check_mode(findings, path, policy)
+        check_denied(findings, path, policy, ("hide",))
     for provider, policies in access.providers.items():
         if provider not in providers:
             message, hint = unknown(provider, providers, what="connector")
             findings.key(("access", "providers", provider), "unknown_provider", message, hint)
         for name, policy in policies.items():
             place: YamlPath = ("access", "providers", provider, name)
-            _check_mode(findings, place, policy)
+            check_denied(findings, place, policy, ("hide",))
             check_form(findings, place, policy)
             check_unknown_rows(findings, (*place, "rows"), policy.rows)
             check_form_of_rights(findings, place, policy)
@@ -112,11 +113,3 @@ def _check_hidden(
         elif field in keys:
             message = f"{quoted(field)} is a key; without it records cannot be told apart"
             findings.value(place, "key_hidden", message, "Deny the object instead: `mode: deny`.")
-
-
-def _check_mode(findings: Findings, path: YamlPath, policy: ObjectPolicy) -> None:
-    """Report a policy that hides fields of an object it denies: most likely a forgotten mode."""
-    if policy.hide and policy.mode == "deny":
-        message = f"`hide` has no effect: {quoted(path[-1])} is denied as a whole"
-        hint = "Add `mode: mirror` to show the rest of it, or drop `hide`."
-        findings.key((*path, "hide"), "hide_without_mirror", message, hint)

@@ -54,7 +54,14 @@ def check_form(findings: Findings, path: YamlPath, policy: ObjectPolicy) -> None
         if isinstance(mask, Redact) and (wrong := _pattern_fault(mask.redact)):
             message = f"{quoted(mask.redact)} is no regular expression: {wrong}"
             findings.value((*path, "mask", name, "redact"), "bad_pattern", message)
-    for key in ("rows", "mask", "only_for"):
+    check_denied(findings, path, policy, ("rows", "mask", "only_for"))
+
+
+def check_denied(
+    findings: Findings, path: YamlPath, policy: ObjectPolicy, keys: Sequence[str]
+) -> None:
+    """Report what a policy says of an object that it denies: most likely a forgotten mode."""
+    for key in keys:
         if policy.mode == "deny" and getattr(policy, key):
             message = f"`{key}` has no effect: {quoted(path[-1])} is denied as a whole"
             hint = f"Add `mode: mirror` to show the rest of it, or drop `{key}`."

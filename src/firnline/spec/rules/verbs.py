@@ -24,7 +24,7 @@ from firnline.spec.model import (
 from firnline.spec.policy import OnlyFor
 from firnline.spec.problems import quoted
 from firnline.spec.rules.findings import Findings, unknown
-from firnline.spec.rules.policy import check_fact, check_rows, check_unknown_rows
+from firnline.spec.rules.policy import check_denied, check_fact, check_rows, check_unknown_rows
 from firnline.spec.verbs import FIELD_VERBS, READING, FieldPolicy
 
 _WIDENS = "A tenant may narrow the integration's policy, never widen it."
@@ -98,11 +98,7 @@ def check_form_of_rights(findings: Findings, path: YamlPath, policy: ObjectPolic
             message = f"nothing is set: the policy does not allow {quoted(verb)}"
             hint = f"Add it: `verbs: [{', '.join((*READING, verb))}]`."
             findings.key((*path, "presets", verb), "verb_without_effect", message, hint)
-    for key in ("verbs", "fields", "presets"):
-        if policy.mode == "deny" and getattr(policy, key):
-            message = f"`{key}` has no effect: {quoted(path[-1])} is denied as a whole"
-            hint = f"Add `mode: mirror` to show the rest of it, or drop `{key}`."
-            findings.key((*path, key), "hide_without_mirror", message, hint)
+    check_denied(findings, path, policy, ("verbs", "fields", "presets"))
 
 
 def _check_limits(findings: Findings, path: YamlPath, policy: ObjectPolicy) -> None:
