@@ -97,7 +97,9 @@ async def test_sealed_token_opens_for_its_person_alone(bench: Bench) -> None:
     vault = Vault.open(bench.settings)
     for holder in ("clips", "clips ann@north.test", ""):
         with pytest.raises(VaultKeyInvalidError):
-            vault.unseal(bob.token_ciphertext, purpose="token", tenant="acme", connection=holder)
+            await vault.unseal(
+                bob.token_ciphertext, purpose="token", tenant="acme", connection=holder
+            )
 
 
 async def test_assertion_for_a_person_is_signed_with_the_key_mapped_to_them(bench: Bench) -> None:

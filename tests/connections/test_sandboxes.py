@@ -158,7 +158,10 @@ async def _spoil_access_token(world: World) -> None:
     row = await state.connection("acme", NAME)
     assert row is not None
     assert row.token_ciphertext is not None
-    stored = vault.unseal(row.token_ciphertext, purpose="token", tenant="acme", connection=NAME)
+    stored = await vault.unseal(
+        row.token_ciphertext, purpose="token", tenant="acme", connection=NAME
+    )
     tokens = replace(TokenSet.from_json(stored), access_token=SecretStr("expired-long-ago"))
     site = declared_site(world.spec, NAME)
-    await state.save_connection(replace(row, token_ciphertext=seal_tokens(vault, site, tokens)))
+    sealed = await seal_tokens(vault, site, tokens)
+    await state.save_connection(replace(row, token_ciphertext=sealed))

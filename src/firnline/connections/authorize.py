@@ -73,7 +73,7 @@ async def start_authorization(
         settings=site.settings,
         redirect_uri=redirect_uri,
         state_digest=_digest(token),
-        verifier_ciphertext=vault.seal(
+        verifier_ciphertext=await vault.seal(
             # Who it is for is part of what only this installation can have written.
             {"verifier": verifier, "person": site.person},
             purpose="verifier",
@@ -117,7 +117,7 @@ async def redeem_code(
             "this sign-in was not started here, took over ten minutes, or was used before",
             hint="Start again with: firnline connect TENANT CONNECTION",
         )
-    opened = vault.unseal(
+    opened = await vault.unseal(
         row.verifier_ciphertext, purpose="verifier", tenant=row.tenant, connection=row.connection
     )
     site = site_at(row.tenant, row.connection, load_connector(row.provider), row.settings)

@@ -64,7 +64,7 @@ class ClientRegistry:
         connection: str = ANY,
     ) -> None:
         """Register a client; without `tenant` or `connection` it serves all of them."""
-        ciphertext = self._vault.seal(
+        ciphertext = await self._vault.seal(
             _as_json(credentials),
             purpose="client",
             tenant=tenant,
@@ -91,11 +91,11 @@ class ClientRegistry:
         for tenant, connection in ((site.tenant, site.name), (site.tenant, ANY), (ANY, ANY)):
             row = await self._state.client(tenant, provider, connection)
             if row is not None:
-                return self._open(row)
+                return await self._open(row)
         raise ClientMissingError(site)
 
-    def _open(self, row: ClientRow) -> ClientCredentials:
-        stored = self._vault.unseal(
+    async def _open(self, row: ClientRow) -> ClientCredentials:
+        stored = await self._vault.unseal(
             row.ciphertext,
             purpose="client",
             tenant=row.tenant,

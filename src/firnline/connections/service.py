@@ -181,7 +181,7 @@ class Connections:
             account_name=who.account_name,
             user_key=who.user_key,
             user_name=who.user_name,
-            token_ciphertext=seal_tokens(self._vault, site, tokens),
+            token_ciphertext=await seal_tokens(self._vault, site, tokens),
             expires_at=tokens.expires_at,
             updated_at=self._clock.now(),
             person=site.person,

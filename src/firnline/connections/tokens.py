@@ -120,7 +120,7 @@ class StoredTokens:
 
         Raises NotConnectedError, NeedsReconnectError, ConnectionDisabledError or a ProviderError.
         """
-        tokens = self._open(await self.active_row())
+        tokens = await self._open(await self.active_row())
         if not self._is_due(tokens):
             return tokens.access_token
         try:
@@ -143,7 +143,7 @@ class StoredTokens:
     async def refused(self, rejected: SecretStr, reason: str) -> FirnlineError:
         """Mark the connection as needing a person, unless its token is another by now."""
         row = await self.active_row()
-        if self._open(row).access_token != rejected:
+        if (await self._open(row)).access_token != rejected:
             return ProviderUnavailableError(
                 self._site.destination, "its authorisation was renewed during the call"
             )
@@ -172,7 +172,7 @@ class StoredTokens:
 
     async def _renewed(self, rejected: SecretStr) -> TokenSet:
         row = await self.active_row()
-        tokens = self._open(row)
+        tokens = await self._open(row)
         if tokens.access_token != rejected:
             return tokens
         try:
@@ -187,7 +187,7 @@ class StoredTokens:
         """Use what another process obtained meanwhile; else a person must connect again."""
         current = await self.active_row()
         if current.version != row.version:
-            return self._open(current)
+            return await self._open(current)
         reason = "the provider no longer accepts the stored authorisation"
         await self._give_up(current, reason)
         raise NeedsReconnectError(self._site, reason) from error
@@ -206,27 +206,27 @@ class StoredTokens:
         renewed_from = row.token_ciphertext
         for _ in range(SAVES_MAX):
             try:
-                await self._state.save_connection(self._with_tokens(row, fresh))
+                await self._state.save_connection(await self._with_tokens(row, fresh))
                 return fresh
             except StaleRowError:
                 row = await self.stored_row()
             if row.state == "active" and row.token_ciphertext != renewed_from:
-                return self._open(row)  # a person connected it anew, or another process renewed it
+                return await self._open(row)  # connected anew, or renewed by another process
         raise StaleRowError(row.tenant, row.name)
 
-    def _with_tokens(self, row: ConnectionRow, fresh: TokenSet) -> ConnectionRow:
+    async def _with_tokens(self, row: ConnectionRow, fresh: TokenSet) -> ConnectionRow:
         return replace(
             row,
             state="active",
             state_reason="",
-            token_ciphertext=seal_tokens(self._vault, self._site, fresh),
+            token_ciphertext=await seal_tokens(self._vault, self._site, fresh),
             expires_at=fresh.expires_at,
             updated_at=self._clock.now(),
         )
 
-    def _open(self, row: ConnectionRow) -> TokenSet:
+    async def _open(self, row: ConnectionRow) -> TokenSet:
         return TokenSet.from_json(
-            self._vault.unseal(
+            await self._vault.unseal(
                 row.token_ciphertext or b"",
                 purpose="token",
                 tenant=row.tenant,
@@ -262,9 +262,11 @@ class GivenToken:
         )
 
 
-def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:
+async def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:
     """Return `tokens` as ciphertext of this connection."""
-    return vault.seal(tokens.as_json(), purpose="token", tenant=site.tenant, connection=site.holder)
+    return await vault.seal(
+        tokens.as_json(), purpose="token", tenant=site.tenant, connection=site.holder
+    )
 
 
 def _renew_at(issued_at: datetime, expires_at: datetime) -> datetime:

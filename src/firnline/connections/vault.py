@@ -58,7 +58,7 @@ class Vault:
             return cls(settings.vault_key)
         return cls(_key_of_home(settings.home), origin=str(settings.home / "vault.key"))
 
-    def seal(
+    async def seal(
         self, secret: Mapping[str, Any], *, purpose: Purpose, tenant: str, connection: str
     ) -> bytes:
         """Return `secret` (a small JSON object) as ciphertext."""
@@ -67,7 +67,7 @@ class Vault:
         sealed = self._cipher(tenant).encrypt(nonce, orjson.dumps(dict(secret)), bound)
         return FORM + nonce + sealed
 
-    def unseal(
+    async def unseal(
         self, ciphertext: bytes, *, purpose: Purpose, tenant: str, connection: str
     ) -> dict[str, Any]:
         """Return what was sealed for the same purpose, tenant and connection.

@@ -106,7 +106,7 @@ def _prepare(connection: Connection) -> None:
     elif found > SCHEMA_VERSION:
         raise StateVersionError(found)
     elif found < SCHEMA_VERSION:
-        if found < 2:  # what versions 3 and 4 add are new tables alone
+        if found < 2:  # what versions 3 to 5 add are new tables alone
             _give_operations_versions(connection)
         connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
 
