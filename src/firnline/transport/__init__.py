@@ -1,6 +1,7 @@
 """The one outbound HTTP client: deadline, retry, address guard, body cap, concurrency."""
 
-from firnline.transport.call import Destination, OutboundCall
+from firnline.transport.admission import AccountLanes, Governor
+from firnline.transport.call import Destination, OutboundCall, Use
 from firnline.transport.client import Transport
 from firnline.transport.errors import (
     ForbiddenHostError,
@@ -17,8 +18,10 @@ from firnline.transport.errors import (
 )
 
 __all__ = [
+    "AccountLanes",
     "Destination",
     "ForbiddenHostError",
+    "Governor",
     "OutboundCall",
     "ProviderAnswerError",
     "ProviderError",
@@ -31,4 +34,5 @@ __all__ = [
     "ProviderUnavailableError",
     "ProviderUnreachableError",
     "Transport",
+    "Use",
 ]

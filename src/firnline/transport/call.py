@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from firnline.connectors.protocol import Grounds, Response, Verdict
@@ -12,7 +13,18 @@ from firnline.connectors.protocol import Grounds, Response, Verdict
 # Says what a refused answer means; None when the answer is not a refusal.
 Judge = Callable[[Response], Verdict | None]
 
+# The provider's two faces fail apart from each other: its API and its token endpoint.
+Target = Literal["api", "token"]
+
 UNAVAILABLE_STATUSES = frozenset({408, 500, 502, 503, 504})
+
+
+class Use(StrEnum):
+    """What a call is made for: whoever waits for it decides what it may take of the quota."""
+
+    INTERACTIVE = "interactive"
+    WRITE = "write"
+    SYNC = "sync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,8 @@ class OutboundCall:
     """A call with its absolute URL at the vendor and its authorisation.
 
     `repeatable` says that sending it twice changes nothing at the provider: only then is it sent
-    again after a failure. At most one of `json` and `form` is given.
+    again after a failure. At most one of `json` and `form` is given. `template` is the path with
+    placeholders for ids, for records and figures; without one it is derived from the URL.
     """
 
     destination: Destination
@@ -63,6 +76,9 @@ class OutboundCall:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     repeatable: bool = True
     judge: Judge = field(default=judge_by_status, repr=False)
+    use: Use = Use.INTERACTIVE
+    target: Target = "api"
+    template: str = ""
 
     @property
     def endpoint(self) -> str:

@@ -11,12 +11,10 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
 
 import httpcore2
 import httpx2
@@ -30,7 +28,8 @@ from firnline.transport.address import (
     check_url,
     resolve,
 )
-from firnline.transport.call import Destination, OutboundCall
+from firnline.transport.admission import AccountLanes, Governor
+from firnline.transport.call import OutboundCall
 from firnline.transport.errors import (
     ForbiddenHostError,
     ProviderAnswerError,
@@ -69,12 +68,13 @@ class Transport:
         resolver: Resolver = resolve,
         draw: Callable[[], float] = random.random,
         body_bytes_max: int = BODY_BYTES_MAX,
+        governor: Governor | None = None,
     ) -> None:
         self.routes = Routes(routes)
         self._clock = clock
         self._draw = draw
         self._body_bytes_max = body_bytes_max
-        self._lanes: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._governor: Governor = governor or AccountLanes()
         tls = httpx2.create_ssl_context()
         self._direct = _client(_GuardedTransport(resolver, tls))
         self._routed = _client(httpx2.AsyncHTTPTransport(verify=tls, limits=_limits()))
@@ -126,10 +126,14 @@ class Transport:
         destination = call.destination
         try:
             async with asyncio.timeout(max(0.0, ends_at - self._clock.monotonic())):
-                async with self._lane(destination):
+                async with self._governor.admit(call, ends_at):
                     response = await self._exchange(call, idle_s)
-        except AddressRefused as refused:
-            return ForbiddenHostError(destination, f"{call.method} was not sent: {refused}")
+                    verdict = call.judge(response)
+                    self._governor.learn(call, response, verdict)
+        except ProviderError as refused:
+            return refused
+        except AddressRefused as error:
+            return ForbiddenHostError(destination, f"{call.method} was not sent: {error}")
         except (TimeoutError, httpx2.TimeoutException) as error:
             return _timeout(call, error)
         except _BodyTooLarge:
@@ -144,10 +148,11 @@ class Transport:
         except httpx2.TransportError as error:
             what = f"{call.endpoint} got no whole answer ({type(error).__name__})"
             return ProviderUnreachableError(destination, what)
-        return self._judged(call, response)
+        return self._judged(call, response, verdict)
 
-    def _judged(self, call: OutboundCall, response: Response) -> Response | ProviderError:
-        verdict = call.judge(response)
+    def _judged(
+        self, call: OutboundCall, response: Response, verdict: Verdict | None
+    ) -> Response | ProviderError:
         if verdict is None:
             return response
         said = provider_text(verdict.message)
@@ -164,16 +169,6 @@ class Transport:
             return clamp_retry_after(verdict.retry_after_s)
         asked = parse_retry_after(response.headers, self._clock.now())
         return RETRY_AFTER_MIN_S if asked is None else asked
-
-    @asynccontextmanager
-    async def _lane(self, destination: Destination) -> AsyncIterator[None]:
-        """Hold one of the places that the provider's account has; weak, so none pile up."""
-        lane = self._lanes.get(destination.account)
-        if lane is None:
-            lane = asyncio.Semaphore(destination.concurrency_max)
-            self._lanes[destination.account] = lane
-        async with lane:
-            yield
 
     async def _exchange(self, call: OutboundCall, idle_s: float) -> Response:
         client, request = self._build(call, idle_s)

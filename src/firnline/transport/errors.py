@@ -25,11 +25,15 @@ def provider_text(text: str) -> str:
 
 
 class ProviderError(FirnlineError):
-    """A call to a provider did not succeed. `destination` says whose and where."""
+    """A call to a provider did not succeed. `destination` says whose and where.
+
+    `was_sent` is False only where surely nothing of the request has left.
+    """
 
     code = "provider"
     status = 502
     advice: ClassVar[str] = ""
+    was_sent: bool = True
 
     def __init__(self, destination: Destination, what: str, *, hint: str = "") -> None:
         super().__init__(f"{destination.label}: {what}", hint=hint or self.advice)
