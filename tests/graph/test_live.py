@@ -31,7 +31,7 @@ VERIFIED = {"coordinate": "Deal", "effect": "verified", "reason": "", "source": 
 
 
 def answer(**changes: Any) -> Answer:
-    told = {"access": [], "freshness": {"crm.deals": "2026-11-22T12:00:00Z"}}
+    told = {"access": [], "freshness": {"crm.deals": {"syncedAt": "2026-11-22T12:00:00Z"}}}
     return replace(Answer(b'{"deals":1}', extensions=told), **changes)
 
 
@@ -90,7 +90,7 @@ def test_subscription_is_told_from_other_operations(
 
 
 def test_answers_that_tell_the_same_have_one_fingerprint() -> None:
-    later = {"access": [], "freshness": {"crm.deals": "2026-11-22T13:00:00Z"}}
+    later = {"access": [], "freshness": {"crm.deals": {"syncedAt": "2026-11-22T13:00:00Z"}}}
     assert fingerprint(answer()) == fingerprint(answer(extensions=later))
     early, late = ({**VERIFIED, "checkedAt": f"2026-11-22T1{n}:00:00Z"} for n in range(2))
     first, second = (answer(extensions={"access": [each]}) for each in (early, late))

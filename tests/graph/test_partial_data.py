@@ -119,14 +119,14 @@ def test_rights_changed_by_a_sync_hold_for_the_next_question(own_world: World) -
 def test_freshness_is_that_of_the_last_complete_read(own_world: World) -> None:
     own_world.fill(seeded())
     text = "{ accounts { totalCount } _gateway { sources { object syncedAt } } }"
-    assert own_world.ask(text)["extensions"]["freshness"] == {"crm.accounts": None}
+    assert own_world.ask(text)["extensions"]["freshness"] == {"crm.accounts": {"syncedAt": None}}
     with own_world.database().transaction() as transaction:
         transaction.save_checkpoint(
             Checkpoint(connection="crm", object="accounts", run="r", completed_at=NOW)
         )
     stamp = "2026-11-22T12:00:00Z"
     response = own_world.ask(text)
-    assert response["extensions"]["freshness"] == {"crm.accounts": stamp}
+    assert response["extensions"]["freshness"] == {"crm.accounts": {"syncedAt": stamp}}
     sources = {s["object"]: s["syncedAt"] for s in response["data"]["_gateway"]["sources"]}
     assert sources["accounts"] == stamp
     assert sources["deals"] is None

@@ -16,6 +16,7 @@ from graphql import DocumentNode, GraphQLError
 
 from firnline.errors import FirnlineError
 from firnline.graph.explain.explanation import Detail
+from firnline.graph.freshness import NEVER, Freshness
 from firnline.graph.memory.repeats import Repeat
 from firnline.graph.parts import Following
 from firnline.graph.request import GraphContext
@@ -109,9 +110,7 @@ def kept_body(content: bytes, told: bytes) -> bytes:
     return b"".join((b'{"data":', content, b',"extensions":', told, b"}"))
 
 
-def extensions_of(
-    context: GraphContext, freshness: Mapping[tuple[str, str], str | None]
-) -> dict[str, Any]:
+def extensions_of(context: GraphContext, freshness: Freshness) -> dict[str, Any]:
     """Return what was withheld, and how old the data is."""
     found: dict[str, Any] = {
         "access": [note.as_dict() for _, note in sorted(context.notes.items())],
@@ -119,7 +118,7 @@ def extensions_of(
     if context.checks is not None:
         found["access"] += context.checks.told()
     found["freshness"] = {
-        f"{connection}.{name}": freshness.get((connection, name))
+        f"{connection}.{name}": freshness.get((connection, name), NEVER)
         for connection, name in sorted(context.objects_read)
     }
     return found

@@ -9,6 +9,7 @@ import strawberry
 from strawberry.types import Info
 
 from firnline.graph.explain.own_access import Access, own_access
+from firnline.graph.freshness import Fresh
 from firnline.graph.request import GraphContext, VisiblePart
 from firnline.graph.search import definitions, values
 from firnline.graph.window import PAGE_MAX, PageSizeError
@@ -32,6 +33,14 @@ class Person:
     name: str
 
 
+@strawberry.type(description="Why what is cached of a connection cannot grow younger.")
+class Stale:
+    """The state of a connection that cannot be read from."""
+
+    connection: str = strawberry.field(description="Its state, such as needs_reconnect.")
+    since: str = strawberry.field(description="UTC.")
+
+
 @strawberry.type(description="One synced object of one connection, that the person may read.")
 class Source:
     """What the cache holds, and of when."""
@@ -39,6 +48,9 @@ class Source:
     connection: str
     object: str
     synced_at: str | None = strawberry.field(description="Start of the last complete read, UTC.")
+    stale: Stale | None = strawberry.field(
+        description="Why it cannot be read again now; null where it can."
+    )
 
 
 @strawberry.type(description="The gateway itself.")
@@ -94,8 +106,8 @@ class Query:
             tenant=context.tenant,
             person=Person(email=context.principal.email, name=context.principal.name),
             sources=[
-                Source(connection=connection, object=name, synced_at=stamp)
-                for (connection, name), stamp in sorted(context.freshness().items())
+                _source(connection, name, told)
+                for (connection, name), told in sorted(context.freshness().items())
                 if (connection, name) in seen
             ],
         )
@@ -181,3 +193,13 @@ def _sources(visible: VisiblePart) -> frozenset[tuple[str, str]]:
     """Return (connection, object) of what the person may read records of."""
     objects = visible.graph().objects.values()
     return frozenset((each.connection, each.source.name) for each in objects)
+
+
+def _source(connection: str, name: str, told: Fresh) -> Source:
+    stale = told.get("stale")
+    return Source(
+        connection=connection,
+        object=name,
+        synced_at=told["syncedAt"],
+        stale=None if stale is None else Stale(**stale),
+    )

@@ -14,6 +14,7 @@ from firnline.access.decisions import Decisions
 from firnline.access.principal import Principal
 from firnline.cache.query import Select
 from firnline.errors import FirnlineError
+from firnline.graph.freshness import Freshness
 from firnline.graph.search import SearchIndex
 from firnline.graph.shape import TenantGraph
 
@@ -139,7 +140,7 @@ class GraphContext:
     decisions: Decisions
     now: datetime
     resolve: Callable[[GraphQLResolveInfo[Any]], Awaitable[Completed]]
-    freshness: Callable[[], Mapping[tuple[str, str], str | None]]
+    freshness: Callable[[], Freshness]
     visible: VisiblePart | None = None
     variables: Any = None
     notes: dict[tuple[str, str], AccessNote] = field(default_factory=dict)

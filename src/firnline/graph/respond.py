@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -36,6 +36,7 @@ from firnline.graph.cost import COST_MAX
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
 from firnline.graph.explain.explanation import Explanation, stage
+from firnline.graph.freshness import Freshness, KnownFreshness
 from firnline.graph.guard import DocumentLimits, guard_variables, guarded
 from firnline.graph.memory.answers import ResidentAnswers
 from firnline.graph.memory.kept_answers import question_key
@@ -60,7 +61,6 @@ _LOG = logging.getLogger("firnline.graph")
 _ERRORS_MAX = 10
 _DOCUMENTS_MAX = 1024
 _INTROSPECTION = re.compile(r"__(?:schema|type)\b")
-Freshness = Mapping[tuple[str, str], str | None]
 
 
 class OperationNameError(UsageError):
@@ -101,6 +101,7 @@ class Responder:
         cost_max: int = COST_MAX,
         askers: Askers | None = None,
         verification: Verification | None = None,
+        freshness: KnownFreshness | None = None,
     ) -> None:
         self._graphs = graphs
         self._resident = resident
@@ -111,6 +112,7 @@ class Responder:
         self._limits = limits or DocumentLimits()
         self._visible = VisibleGraphs(graphs.schema)
         self._documents: Recent[str, DocumentNode] = Recent(_DOCUMENTS_MAX)
+        self._freshness = freshness or KnownFreshness()
         self._recall = Recall(
             resident=resident,
             seal=seal,
@@ -118,6 +120,7 @@ class Responder:
             kept_bytes=kept_bytes,
             may_load=not loads_behind,
             is_of_today=graphs.is_of_today,
+            freshness=self._freshness,
         )
         self._flights: Flights[Hashable, Answer] = Flights(goes_on=False)
         self._loads_behind = loads_behind
@@ -131,7 +134,6 @@ class Responder:
             rehearsal=partial(Rehearsal, sizes=sizes, cost_max=cost_max),
         )
         self.loading = BackgroundLoading(clock)
-        self._fresh: dict[str, tuple[TenantDatabase, int, Freshness]] = {}
 
     async def visible_schema(self, principal: Principal) -> TenantSchema:
         """Return the schema of what the principal may read."""
@@ -192,7 +194,7 @@ class Responder:
 
         Raises NeedsThreadError when the rights are not known.
         """
-        freshness = self._freshness(asked.database)
+        freshness = self._freshness.of(asked.database)
         snapshot = LazySnapshot(asked.database)
         decisions = self._graphs.decisions(asked.graph, asked.principal, snapshot)
         return self._recalled(asked, decisions, freshness, snapshot)
@@ -259,7 +261,7 @@ class Responder:
         graph, question, text = asked.graph, asked.question, asked.text
         # Before the snapshot: a sync between the two may make the data younger than what we say of
         # it, never older.
-        freshness = self._freshness(asked.database)
+        freshness = self._freshness.of(asked.database)
         async with Session(asked.database) as session:
             if is_settled:
                 await session.run(LazySnapshot.settle)
@@ -312,7 +314,7 @@ class Responder:
 
     async def _in_parts(self, asked: Asked) -> Answer:
         """Answer what is not put off; the rest follows, from the same snapshot."""
-        freshness = self._freshness(asked.database)
+        freshness = self._freshness.of(asked.database)
         async with AsyncExitStack() as held:
             session = await held.enter_async_context(Session(asked.database))
             await session.run(LazySnapshot.settle)
@@ -386,19 +388,6 @@ class Responder:
             document = guarded(text, self._limits)
             self._documents.put(text, document)
         return document
-
-    def _freshness(self, database: TenantDatabase) -> Freshness:
-        """Return when each object was last read in full, asked again after every commit."""
-        known = self._fresh.get(database.tenant)
-        if known is None or known[0] is not database or known[1] != database.generation:
-            generation = database.generation
-            stamps = database.freshness()
-            found = {
-                slot: stamps[slot].isoformat().replace("+00:00", "Z") if slot in stamps else None
-                for slot in database.versions()
-            }
-            known = self._fresh[database.tenant] = (database, generation, found)
-        return known[2]
 
     async def _text(self, principal: Principal, question: Question) -> tuple[str, tuple[str, ...]]:
         """Return the document, and under which name and id it is published."""

@@ -18,6 +18,7 @@ from firnline.access.principal import Principal
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.explain.trace import Trace
+from firnline.graph.freshness import NEVER
 from firnline.graph.request import GraphContext
 from firnline.graph.scan import Scan, is_ours
 
@@ -116,7 +117,7 @@ class Explanation:
             "access": _access(context),
             "sources": {
                 f"{connection}.{name}": {
-                    "syncedAt": freshness.get((connection, name)),
+                    **freshness.get((connection, name), NEVER),
                     "version": versions.get((connection, name)),
                 }
                 for connection, name in sorted(context.objects_read)

@@ -22,6 +22,7 @@ from firnline.graph.answer import Answer, Question, extensions_of
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.execution import Execution
 from firnline.graph.explain.explanation import Explanation
+from firnline.graph.freshness import KnownFreshness
 from firnline.graph.memory.answers import ResidentAnswers
 from firnline.graph.memory.compiled import CompiledOperations, levels_in
 from firnline.graph.memory.kept_answers import KeptAnswers
@@ -80,12 +81,14 @@ class Recall:
         kept_bytes: int,
         may_load: bool,
         is_of_today: Callable[[TenantGraph], bool],
+        freshness: KnownFreshness,
     ) -> None:
         self._resident = resident
         self._seal = seal
         self._clock = clock
         self._may_load = may_load
         self._is_of_today = is_of_today
+        self._freshness = freshness
         self._compiled = CompiledOperations()
         self._kept = KeptAnswers(kept_bytes)
         self._slow: Recent[tuple[str, ...], bool] = Recent(_DOCUMENTS_MAX)
@@ -100,10 +103,20 @@ class Recall:
             return None
         context.notes.update(kept.notes)
         context.objects_read.update(kept.objects_read)
-        extensions = extensions_of(context, context.freshness())
+        freshness = context.freshness()
+        extensions = extensions_of(context, freshness)
         repeat = Repeat(
-            *(slot, kept, self._kept, asked.graph, self._is_of_today),
-            *(asked.database, generation, context.decisions.valid_until, self._clock),
+            slot=slot,
+            kept=kept,
+            among=self._kept,
+            graph=asked.graph,
+            is_of_today=self._is_of_today,
+            known_freshness=self._freshness,
+            freshness=freshness,
+            database=asked.database,
+            generation=generation,
+            valid_until=context.decisions.valid_until,
+            clock=self._clock,
         )
         return Answer(
             kept.content,

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from firnline.cache.database import TenantDatabase
 from firnline.clock import Clock
+from firnline.graph.freshness import Freshness, KnownFreshness
 from firnline.graph.memory.kept_answers import KeptAnswer, KeptAnswers
 from firnline.graph.shape import TenantGraph
 
@@ -25,6 +26,8 @@ class Repeat:
     among: KeptAnswers
     graph: TenantGraph
     is_of_today: Callable[[TenantGraph], bool]
+    known_freshness: KnownFreshness
+    freshness: Freshness  # that the answer tells
     database: TenantDatabase
     generation: int  # of the database: no commit came in between
     valid_until: datetime | None  # of the rights
@@ -39,6 +42,8 @@ class Repeat:
         if self.database.generation != self.generation or self.database.has_moved_on:
             return None
         if not self.is_of_today(self.graph):
+            return None
+        if self.known_freshness.of(self.database) is not self.freshness:
             return None
         if self.valid_until is not None and self.clock.now() > self.valid_until:
             return None
