@@ -41,6 +41,7 @@ from firnline.transport import (
     ProviderTimeoutError,
     ProviderUnavailableError,
     Transport,
+    Use,
 )
 from firnline.transport.address import AddressRefused, origin_of
 from firnline.transport.errors import provider_text
@@ -75,12 +76,14 @@ class Channel:
         transport: Transport,
         clock: Clock,
         deadline_s: float,
+        use: Use = Use.INTERACTIVE,
     ) -> None:
         self._site = site
         self._credential = credential
         self._transport = transport
         self._clock = clock
         self._deadline_s = deadline_s
+        self._use = use
 
     def __repr__(self) -> str:
         return f"Channel({self._site.destination.label})"
@@ -227,6 +230,8 @@ class Channel:
             form=request.form,
             repeatable=request.repeatable,
             judge=self._judge,
+            use=self._use,
+            template=request.template,
         )
         return await self._transport.send(call, deadline_s=ends_at - self._clock.monotonic())
 

@@ -36,7 +36,8 @@ class Request:
 
     `path` is a path on the connection's base URL, or an absolute URL that the provider gave (a
     next-page link): the transport refuses one whose origin is not the connection's.
-    `repeatable` says that sending it twice changes nothing at the provider.
+    `repeatable` says that sending it twice changes nothing at the provider. `template` is the path
+    with placeholders for ids, where figures could not tell an id from a name: `/things/{key}`.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Request:
     json: Any = None
     form: Mapping[str, str] | None = None
     repeatable: bool = True
+    template: str = ""
 
     @classmethod
     def get(cls, path: str, *, headers: Mapping[str, str] | None = None, **params: str) -> Request:
