@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from firnline.access.principal import SigningKeysError, TokenVerifier
+from firnline.access.keys import SigningKeysError
+from firnline.access.principal import TokenVerifier
 from firnline.clock import SystemClock
 from firnline.settings import SettingsInvalidError, read_settings
 

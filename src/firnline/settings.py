@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from firnline.errors import UsageError
@@ -19,6 +27,37 @@ class SettingsInvalidError(UsageError):
     """A FIRNLINE_* variable or the .env file holds what cannot be used."""
 
     code = "settings_invalid"
+
+
+class IssuerSettings(BaseModel):
+    """Somebody whose bearer tokens are accepted: `iss` and `aud` must match exactly.
+
+    Its keys come from one of `jwks_url` (https, read again before it is old), `jwks_file` (read
+    again when it changes) and `keys` (a JWK Set). `algorithms` narrows what keys may be used with.
+    `tenants` are those that it may speak for, empty: all; where it is one, tokens need not name it.
+    `email_claim` empty: `email`, else `sub`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str = Field(min_length=1, max_length=500)
+    audience: str = Field(min_length=1, max_length=500)
+    jwks_url: str = Field(
+        default="", pattern=r"^(https://[^\s/?#@\\]+[^\s#@\\]*)?$", max_length=1000
+    )
+    jwks_file: Path | None = None
+    keys: Mapping[str, Any] | None = None
+    algorithms: tuple[Literal["ES256", "RS256", "PS256", "EdDSA", "Ed25519"], ...] = ()
+    tenant_claim: str = Field(default="tenant", min_length=1)
+    email_claim: str = ""
+    tenants: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        given = [bool(self.jwks_url), self.jwks_file is not None, self.keys is not None]
+        if sum(given) != 1:
+            raise ValueError("an issuer needs exactly one of jwks_url, jwks_file and keys")
+        return self
 
 
 class Settings(BaseSettings):
@@ -40,6 +79,7 @@ class Settings(BaseSettings):
     jwt_keys: Mapping[str, Any] = Field(default_factory=dict)
     jwt_issuer: str = "firnline"
     jwt_audience: str = "firnline"
+    jwt_issuers: tuple[IssuerSettings, ...] = ()  # more of them, each with keys of its own
     routes: Mapping[str, str] = Field(default_factory=dict)
     development: bool = False  # development sign-in and GraphiQL; never in production
     public_url: str = "http://127.0.0.1:8080"
@@ -75,6 +115,13 @@ class Settings(BaseSettings):
                 raise ValueError("routes may only lead to loopback addresses")
         return routes
 
+    @field_validator("jwt_issuers")
+    @classmethod
+    def _each_issuer_once(cls, issuers: tuple[IssuerSettings, ...]) -> tuple[IssuerSettings, ...]:
+        if len({each.issuer for each in issuers}) < len(issuers):
+            raise ValueError("an issuer is listed twice")
+        return issuers
+
 
 def read_settings() -> Settings:
     """Return what the environment and `.env` say; raises SettingsInvalidError.
@@ -94,7 +141,8 @@ def read_settings() -> Settings:
     except SettingsError as error:
         raise SettingsInvalidError(
             f"the settings cannot be read: {error}",
-            hint="FIRNLINE_ROUTES and FIRNLINE_JWT_KEYS are JSON objects.",
+            hint="FIRNLINE_ROUTES and FIRNLINE_JWT_KEYS are JSON objects, FIRNLINE_JWT_ISSUERS is "
+            "a JSON list.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalidError(

@@ -36,7 +36,9 @@ def token(**more: Any) -> str:
 
 def principal(**more: Any) -> Principal:
     keys = {"keys": [{**KEY.as_dict(private=False), "kid": "ec"}]}
-    verifier = TokenVerifier(keys, issuer="firnline", audience="firnline", clock=FixedClock(START))
+    verifier = TokenVerifier.of_keys(
+        keys, issuer="firnline", audience="firnline", clock=FixedClock(START)
+    )
     return verifier.verify(token(**more))
 
 

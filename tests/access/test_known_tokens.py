@@ -51,7 +51,7 @@ def token(sub: str = "ana@acme.example", **changes: Any) -> str:
 
 
 def verifier(clock: SettableClock, keys: Any = KEYS) -> TokenVerifier:
-    return TokenVerifier(keys, issuer="firnline", audience="firnline", clock=clock)
+    return TokenVerifier.of_keys(keys, issuer="firnline", audience="firnline", clock=clock)
 
 
 def verdict(checks: TokenVerifier, text: str) -> Principal | str:

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes, hmac
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
+from firnline.access.keys import SigningKeysError
 from firnline.access.principal import (
     TOKEN_BYTES_MAX,
     Principal,
-    SigningKeysError,
     TokenExpiredError,
     TokenRefusedError,
     TokenVerifier,
@@ -74,7 +74,7 @@ def signed(header: dict[str, Any] | None = None, **changes: Any) -> str:
 
 
 def verifier(clock: FixedClock | None = None, keys: Any = KEYS) -> TokenVerifier:
-    return TokenVerifier(
+    return TokenVerifier.of_keys(
         keys, issuer="firnline", audience="firnline", clock=clock or FixedClock(START)
     )
 

@@ -29,7 +29,7 @@ class _Known(Generic[T]):
 class KnownTokens(Generic[T]):
     """The tokens verified last, each with whom it names.
 
-    Belongs to one verifier and so to one set of keys: a verifier with other keys starts with none.
+    Whether the key that signed one still counts is the verifier's to say, each time.
     """
 
     def __init__(self, *, skew_s: int, tokens_max: int = TOKENS_MAX) -> None:

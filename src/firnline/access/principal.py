@@ -1,21 +1,21 @@
 """Who is asking: turns a bearer token into a `Principal` for the web edge and the planner.
 
-The tenant and the person come from a verified token and from nowhere else. Keys come from the
-configured JWK Set and from nowhere else: a token's header may name a key, never bring one.
+The tenant and the person come from a verified token and from nowhere else. Keys are those of the
+configured issuers and no others: a token's header may name a key, never bring one.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, MissingClaimError
-from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
-from joserfc.util import json_b64decode
+from joserfc.util import urlsafe_b64decode
 
 from firnline.access.claims import (
     Attribute,
@@ -27,15 +27,15 @@ from firnline.access.claims import (
     purpose_of,
     scopes_of,
 )
+from firnline.access.issuers import Issuer, IssuerKeys, issuers_from
+from firnline.access.keys import TrustedKey, configured_keys
 from firnline.access.known_tokens import KnownTokens
-from firnline.access.signing import DevelopmentSigner
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
 
 TOKEN_BYTES_MAX = 8 * 1024
 SKEW_MAX_S = 60
-RSA_BITS_MIN = 2048
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _TENANT = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -56,8 +56,16 @@ class TokenRefusedError(FirnlineError):
         super().__init__(
             f"the token was refused: {reason}",
             hint="Send `Authorization: Bearer TOKEN` with a current token signed by a key of "
-            "this installation's JWK Set.",
+            "an issuer that this installation trusts.",
         )
+
+
+class UnknownKeyError(TokenRefusedError):
+    """The token names a key that its issuer is not known to have; it may be a new one."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__("its key id (kid) is not among the trusted keys of its issuer")
+        self.issuer = issuer
 
 
 class TokenExpiredError(FirnlineError):
@@ -70,20 +78,6 @@ class TokenExpiredError(FirnlineError):
         super().__init__(
             "the token that this subscription was opened with has expired",
             hint="Subscribe again with a current token.",
-        )
-
-
-class SigningKeysError(FirnlineError):
-    """The configured JWK Set cannot be used to check tokens."""
-
-    code = "signing_keys"
-    exit_code = 2
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"the configured token keys cannot be used: {reason}",
-            hint="FIRNLINE_JWT_KEYS must be a JWK Set of public EC P-256, RSA (2048 bits or "
-            "more) or Ed25519 keys, each with its own `kid`.",
         )
 
 
@@ -113,12 +107,6 @@ class Principal:
             object.__setattr__(self, "attributes", Attributes(self.attributes))
 
 
-@dataclass(frozen=True, slots=True)
-class _TrustedKey:
-    key: Key
-    algorithms: frozenset[str]
-
-
 class _FixedRegistry(JWSRegistry):
     """Leaves the choice of algorithm to the trusted key: joserfc only finds the implementation.
 
@@ -133,44 +121,58 @@ class _FixedRegistry(JWSRegistry):
 _REGISTRY = _FixedRegistry(strict_check_header=False)
 
 
-class TokenVerifier:
-    """Checks bearer tokens against a fixed set of keys, one issuer and one audience."""
+class _OnceDecoder(json.JSONDecoder):
+    """Refuses an object with two members of one name: readers differ about which one counts."""
 
-    def __init__(
-        self, keys: Mapping[str, Any], *, issuer: str, audience: str, clock: Clock
-    ) -> None:
-        """Take a JWK Set; raise `SigningKeysError` when a key in it cannot be trusted."""
-        self._keys = _trusted_keys(keys)
-        self._issuer = issuer
-        self._audience = audience
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "object_pairs_hook": _members_once})
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A principal with the key that vouches for it."""
+
+    principal: Principal
+    key: TrustedKey
+    keys: IssuerKeys
+
+
+class TokenVerifier:
+    """Checks bearer tokens against the keys of the issuers that are trusted.
+
+    A token is accepted only with a key of the very issuer that it names.
+    """
+
+    def __init__(self, issuers: Iterable[IssuerKeys], *, clock: Clock) -> None:
+        self.issuers = {each.issuer.name: each for each in issuers}
         self._clock = clock
-        self._known: KnownTokens[Principal] = KnownTokens(skew_s=SKEW_MAX_S)
+        self._known: KnownTokens[_Verified] = KnownTokens(skew_s=SKEW_MAX_S)
 
     @classmethod
     def from_settings(cls, settings: Settings, *, clock: Clock) -> Self:
-        """Trust the configured keys and, in development only, the development key."""
-        keys = settings.jwt_keys.get("keys", [])
-        if settings.development and isinstance(keys, list):
-            keys = keys + DevelopmentSigner.from_settings(settings, clock=clock).public_keys["keys"]
-        return cls(
-            {"keys": keys},
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-            clock=clock,
-        )
+        """Trust the configured issuers and, in development only, the development key."""
+        return cls(issuers_from(settings, clock=clock), clock=clock)
+
+    @classmethod
+    def of_keys(cls, keys: Mapping[str, Any], *, issuer: str, audience: str, clock: Clock) -> Self:
+        """Trust a fixed JWK Set for one issuer and audience; raises SigningKeysError."""
+        return cls([IssuerKeys(Issuer(issuer, audience), configured_keys(keys))], clock=clock)
 
     def verify(self, token: str) -> Principal:
-        """Return the principal named by `token`, or raise `TokenRefusedError`."""
+        """Return the principal named by `token`.
+
+        Raises TokenRefusedError; UnknownKeyError where the issuer's keys, read again, may help.
+        """
         if len(token) > TOKEN_BYTES_MAX:
             raise TokenRefusedError(f"it is longer than {TOKEN_BYTES_MAX} bytes")
         now_s = int(self._clock.now().timestamp())
         known = self._known.find(token, now_s=now_s)
-        if known is not None:
-            return known
-        claims = self._verified_claims(token, now_s=now_s)
-        principal = _principal(claims, token)
-        self._known.remember(token, principal, claims)
-        return principal
+        # A key that was withdrawn ends the tokens that it signed, also those verified before.
+        if known is not None and known.keys.holds(known.key, now_s=now_s):
+            return known.principal
+        verified, claims = self._verified(token, now_s=now_s)
+        self._known.remember(token, verified, claims)
+        return verified.principal
 
     def seconds_left(self, token: str) -> float:
         """Return for how long a token that was just verified goes on being accepted."""
@@ -179,116 +181,90 @@ class TokenVerifier:
             return 0.0
         return expires_s + SKEW_MAX_S - self._clock.now().timestamp()
 
-    def _verified_claims(self, token: str, *, now_s: int) -> Mapping[str, Any]:
+    def _verified(self, token: str, *, now_s: int) -> tuple[_Verified, Mapping[str, Any]]:
         if not _COMPACT.fullmatch(token):
             raise TokenRefusedError("it is not a compact signed token")
-        trusted = self._key_for(_read_header(token))
-        claims = _read_claims(token, trusted)
-        self._check_claims(claims, now_s=now_s)
-        return claims
-
-    def _key_for(self, header: Mapping[str, Any]) -> _TrustedKey:
-        for name in _REFUSED_HEADERS:
-            if name in header:
-                raise TokenRefusedError(f"the header parameter {name!r} is not accepted")
-        if str(header.get("typ", "JWT")).lower() not in _TYPES:
-            raise TokenRefusedError("its type is not JWT")
-        key_id = header.get("kid")
-        trusted = self._keys.get(key_id) if isinstance(key_id, str) else None
-        if trusted is None:
-            raise TokenRefusedError("its key id (kid) is missing or not among the trusted keys")
-        algorithm = header.get("alg")
-        if not isinstance(algorithm, str) or algorithm not in trusted.algorithms:
-            raise TokenRefusedError("its algorithm does not belong to the key it names")
-        return trusted
-
-    def _check_claims(self, claims: Mapping[str, Any], *, now_s: int) -> None:
-        # The registry accepts lists that contain the expected value; we want the one string.
-        if claims.get("iss") != self._issuer:
-            raise TokenRefusedError("its issuer (iss) is not the configured one")
-        if claims.get("aud") != self._audience:
-            raise TokenRefusedError("its audience (aud) is not this installation")
-        times = jwt.JWTClaimsRegistry(now=now_s, leeway=SKEW_MAX_S, exp={"essential": True})
-        try:
-            times.validate(dict(claims))
-        except MissingClaimError as error:
-            raise TokenRefusedError("it has no expiry (exp)") from error
-        except ExpiredTokenError as error:
-            raise TokenRefusedError("it has expired") from error
-        except InvalidClaimError as error:
-            raise TokenRefusedError(f"its claim {error.claim!r} is not acceptable now") from error
+        header = _read_part(token, 0, "header")
+        _check_header(header)
+        # Nothing is believed yet: the name decides only whose keys the signature must be of.
+        named = _read_part(token, 1, "payload").get("iss")
+        keys = self.issuers.get(named) if isinstance(named, str) else None
+        if keys is None:
+            raise TokenRefusedError("its issuer (iss) is not a configured one")
+        key = _key_for(header, keys, now_s=now_s)
+        claims = _read_claims(token, key)
+        _check_claims(claims, keys.issuer, now_s=now_s)
+        return _Verified(_principal(claims, token, keys.issuer), key, keys), claims
 
 
-def _trusted_keys(keys: Mapping[str, Any]) -> dict[str, _TrustedKey]:
-    listed = keys.get("keys", [])
-    if not isinstance(listed, list):
-        raise SigningKeysError("`keys` must be a list")
-    trusted: dict[str, _TrustedKey] = {}
-    for position, jwk in enumerate(listed):
-        where = f"key {position + 1}"
-        if not isinstance(jwk, Mapping):
-            raise SigningKeysError(f"{where} is not an object")
-        key_id = jwk.get("kid")
-        if not isinstance(key_id, str) or not key_id:
-            raise SigningKeysError(f"{where} has no `kid`")
-        if key_id in trusted:
-            raise SigningKeysError(f"{where} repeats a `kid`")
-        trusted[key_id] = _trust(dict(jwk), where)
-    return trusted
+def _check_header(header: Mapping[str, Any]) -> None:
+    for name in _REFUSED_HEADERS:
+        if name in header:
+            raise TokenRefusedError(f"the header parameter {name!r} is not accepted")
+    if str(header.get("typ", "JWT")).lower() not in _TYPES:
+        raise TokenRefusedError("its type is not JWT")
 
 
-def _trust(jwk: dict[str, Any], where: str) -> _TrustedKey:
-    if jwk.get("kty") == "oct":
-        # A shared secret among public keys is how HS256 confusion starts.
-        raise SigningKeysError(f"{where} is a shared secret")
-    if "d" in jwk:
-        raise SigningKeysError(f"{where} is a private key")
-    if jwk.get("use", "sig") != "sig":
-        raise SigningKeysError(f"{where} is not for signatures")
+def _key_for(header: Mapping[str, Any], keys: IssuerKeys, *, now_s: int) -> TrustedKey:
+    key_id = header.get("kid")
+    if not isinstance(key_id, str):
+        raise TokenRefusedError("its key id (kid) is missing")
+    key = keys.find(key_id, now_s=now_s)
+    if key is None:
+        raise UnknownKeyError(keys.issuer.name)
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in key.algorithms:
+        raise TokenRefusedError("its algorithm does not belong to the key it names")
+    return key
+
+
+def _check_claims(claims: Mapping[str, Any], issuer: Issuer, *, now_s: int) -> None:
+    # The registry accepts lists that contain the expected value; we want the one string.
+    if claims.get("iss") != issuer.name:
+        raise TokenRefusedError("its issuer (iss) is not that of the key")
+    if claims.get("aud") != issuer.audience:
+        raise TokenRefusedError("its audience (aud) is not this installation")
+    times = jwt.JWTClaimsRegistry(now=now_s, leeway=SKEW_MAX_S, exp={"essential": True})
     try:
-        key = JWKRegistry.import_key(jwk)
-        algorithms = _algorithms_of(key)
-    except (JoseError, ValueError, TypeError, KeyError) as error:
-        raise SigningKeysError(f"{where} is malformed") from error
-    if "alg" in jwk:
-        algorithms &= {jwk["alg"]}
-    if not algorithms:
-        raise SigningKeysError(f"{where} is of a kind that is not accepted")
-    return _TrustedKey(key, algorithms)
+        times.validate(dict(claims))
+    except MissingClaimError as error:
+        raise TokenRefusedError("it has no expiry (exp)") from error
+    except ExpiredTokenError as error:
+        raise TokenRefusedError("it has expired") from error
+    except InvalidClaimError as error:
+        raise TokenRefusedError(f"its claim {error.claim!r} is not acceptable now") from error
 
 
-def _algorithms_of(key: Key) -> frozenset[str]:
-    if isinstance(key, ECKey) and key.curve_name == "P-256":
-        return frozenset({"ES256"})
-    if isinstance(key, RSAKey) and key.public_key.key_size >= RSA_BITS_MIN:
-        return frozenset({"RS256", "PS256"})
-    if isinstance(key, OKPKey) and key.curve_name == "Ed25519":
-        return frozenset({"EdDSA", "Ed25519"})
-    return frozenset()
+def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a member is given twice")
+    return members
 
 
-def _read_header(token: str) -> Mapping[str, Any]:
+def _read_part(token: str, position: int, what: str) -> Mapping[str, Any]:
     try:
-        header = json_b64decode(token.partition(".")[0].encode())
+        text = urlsafe_b64decode(token.split(".")[position].encode())
+        part = json.loads(text, cls=_OnceDecoder)
     except (ValueError, TypeError, RecursionError) as error:
-        raise TokenRefusedError("its header is not JSON") from error
-    if not isinstance(header, dict):
-        raise TokenRefusedError("its header is not JSON")
-    return header
+        raise TokenRefusedError(f"its {what} is not JSON, or says something twice") from error
+    if not isinstance(part, dict):
+        raise TokenRefusedError(f"its {what} is not a JSON object")
+    return part
 
 
-def _read_claims(token: str, trusted: _TrustedKey) -> Mapping[str, Any]:
+def _read_claims(token: str, trusted: TrustedKey) -> Mapping[str, Any]:
     try:
-        return jwt.decode(token, trusted.key, registry=_REGISTRY).claims
+        decoded = jwt.decode(token, trusted.key, registry=_REGISTRY, decoder_cls=_OnceDecoder)
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise TokenRefusedError("its signature or payload is not valid") from error
+    return decoded.claims
 
 
-def _principal(claims: Mapping[str, Any], token: str) -> Principal:
-    tenant = claims.get("tenant")
-    if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
-        raise TokenRefusedError("it names no tenant (tenant)")
-    email = claims.get("email", claims.get("sub"))
+def _principal(claims: Mapping[str, Any], token: str, issuer: Issuer) -> Principal:
+    email = claims.get(
+        issuer.email_claim or "email", None if issuer.email_claim else claims.get("sub")
+    )
     if not isinstance(email, str) or not _EMAIL.fullmatch(email):
         raise TokenRefusedError("it names no person by e-mail address (email or sub)")
     if claims.get("email_verified", True) is not True:
@@ -296,7 +272,7 @@ def _principal(claims: Mapping[str, Any], token: str) -> Principal:
     name = claims.get("name")
     try:
         return Principal(
-            tenant=tenant,
+            tenant=_tenant(claims, issuer),
             # Only ASCII: full Unicode lower-casing would make two different addresses equal.
             email=email.translate(_ASCII_LOWER),
             name=name[:200] if isinstance(name, str) else "",
@@ -308,3 +284,12 @@ def _principal(claims: Mapping[str, Any], token: str) -> Principal:
         )
     except ClaimUnfitError as error:
         raise TokenRefusedError(str(error)) from None
+
+
+def _tenant(claims: Mapping[str, Any], issuer: Issuer) -> str:
+    tenant = claims.get(issuer.tenant_claim, issuer.implied_tenant)
+    if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
+        raise TokenRefusedError(f"it names no tenant ({issuer.tenant_claim})")
+    if issuer.tenants and tenant not in issuer.tenants:
+        raise TokenRefusedError("its issuer does not speak for the tenant that it names")
+    return tenant

@@ -61,7 +61,7 @@ class Sessions:
         audience = f"{settings.jwt_audience}/graphiql"
         self._sessions = DevelopmentSigner.from_settings(settings, clock=clock, audience=audience)
         self._tokens = DevelopmentSigner.from_settings(settings, clock=clock)
-        self._verifier = TokenVerifier(
+        self._verifier = TokenVerifier.of_keys(
             self._sessions.public_keys,
             issuer=settings.jwt_issuer,
             audience=audience,
