@@ -330,6 +330,23 @@ async def test_redirect_is_not_followed() -> None:
     assert calls == 1
 
 
+async def test_cookies_that_an_answer_sets_are_told_line_by_line_and_in_no_repr() -> None:
+    lines = ("s=canary; Expires=Mon, 23 Nov 2026 10:00:00 GMT", "node=.node1; path=/")
+
+    def answer(request: WebRequest) -> WebResponse:
+        answered = WebResponse(b"{}")
+        for line in lines:
+            answered.headers.append("set-cookie", line)
+        return answered
+
+    async with speaking_to(answer) as transport:
+        told = await transport.send(get(), deadline_s=5)
+
+    assert told.set_cookies == lines
+    assert "set-cookie" not in told.headers
+    assert "canary" not in repr(told)
+
+
 async def test_cookies_of_one_call_are_never_sent_with_another() -> None:
     seen: list[str | None] = []
 

@@ -65,6 +65,8 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
+    set_cookies: Sequence[str] = field(default=(), repr=False)
+    """The `Set-Cookie` lines one by one: joined as other headers are they could not be read."""
 
     def json(self) -> Any:
         """Return the parsed body; raises ValueError when it is not JSON.

@@ -178,7 +178,9 @@ class Transport:
         finally:
             await response.aclose()
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, content)
+        headers.pop("set-cookie", None)
+        set_cookies = tuple(response.headers.get_list("set-cookie"))
+        return Response(response.status_code, headers, content, set_cookies)
 
     def _build(
         self, call: OutboundCall, idle_s: float
