@@ -17,6 +17,7 @@ BY_CODE = {
     # Two requests met over the same record or idempotency key: again later may do.
     "IdempotentRequestInProgress": Grounds.CONFLICT,
     "UpdateConflict": Grounds.CONFLICT,
+    "InvalidCursor": Grounds.CURSOR_GONE,
     "TooManyJobs": Grounds.RATE_LIMITED,
     "APIRateLimitExceeded": Grounds.RATE_LIMITED,
     "unavailable": Grounds.UNAVAILABLE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firnline.connectors.protocol import Grounds, Response, grounds_of_status
+from firnline.connectors.protocol import ErrorClass, Grounds, Response, grounds_of_status
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,10 @@ def test_status_alone_tells_whose_trouble_it_is() -> None:
     assert grounds_of_status(429) is Grounds.RATE_LIMITED
     assert grounds_of_status(422) is Grounds.INVALID
     assert grounds_of_status(418) is Grounds.UNKNOWN
+
+
+def test_every_ground_has_a_class_and_every_class_a_ground() -> None:
+    assert {grounds.error_class for grounds in Grounds} == set(ErrorClass)
+    assert Grounds.TOKEN_REVOKED.error_class is ErrorClass.AUTH_INVALIDATED
+    assert Grounds.SCOPE_MISSING.error_class is ErrorClass.FORBIDDEN
+    assert Grounds.UNAVAILABLE.error_class is ErrorClass.TRANSIENT

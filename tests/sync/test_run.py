@@ -174,8 +174,9 @@ async def test_a_record_deleted_and_brought_back_stays(
     assert cached(database, TICKETS) == expected(provider, TICKETS)
 
 
+@pytest.mark.parametrize("grounds", [Grounds.CURSOR_GONE, Grounds.INVALID])
 async def test_an_expired_page_token_restarts_the_run_from_its_checkpoint(
-    provider: FakeProvider, database: TenantDatabase
+    provider: FakeProvider, database: TenantDatabase, grounds: Grounds
 ) -> None:
     class Expiring:
         spent = False
@@ -183,13 +184,32 @@ async def test_an_expired_page_token_restarts_the_run_from_its_checkpoint(
         async def send(self, request: Request) -> Response:
             if "page" in request.params and request.path == "/list/tickets" and not self.spent:
                 self.spent = True
-                return refusal(Grounds.INVALID)
+                return refusal(grounds)
             return await provider.send(request)
 
     report = await sync(provider, database, channel=Expiring())
 
     assert report.ok
     assert cached(database, TICKETS) == expected(provider, TICKETS)
+
+
+async def test_a_field_that_is_gone_ends_the_run_and_leaves_its_checkpoint(
+    provider: FakeProvider, database: TenantDatabase
+) -> None:
+    """Reading from the checkpoint again would meet the same missing field."""
+    asked: list[Request] = []
+
+    class Drifted:
+        async def send(self, request: Request) -> Response:
+            if "page" in request.params and request.path == "/list/tickets":
+                asked.append(request)
+                return refusal(Grounds.SCHEMA_DRIFT)
+            return await provider.send(request)
+
+    report = await sync(provider, database, channel=Drifted())
+
+    assert [one.object for one in report.failed] == ["tickets"]
+    assert len(asked) == 1
 
 
 async def test_a_failing_object_does_not_stop_the_others(

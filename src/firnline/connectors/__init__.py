@@ -2,6 +2,7 @@
 
 from firnline.connectors.protocol import (
     Connector,
+    ErrorClass,
     Grounds,
     Identity,
     Page,
@@ -14,6 +15,7 @@ from firnline.connectors.protocol import (
 
 __all__ = [
     "Connector",
+    "ErrorClass",
     "Grounds",
     "Identity",
     "Page",

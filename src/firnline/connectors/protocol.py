@@ -95,8 +95,23 @@ class Response:
         return wait_s if 0 <= wait_s <= RETRY_AFTER_MAX_S else None
 
 
+class ErrorClass(StrEnum):
+    """What a failed call is to whoever repeats, counts or reports calls. Closed: no others come."""
+
+    TRANSIENT = "transient"
+    RATE_LIMITED = "rate_limited"
+    AUTH_INVALIDATED = "auth_invalidated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    INVALID = "invalid"
+    CONFLICT = "conflict"
+    CURSOR_GONE = "cursor_gone"
+    SCHEMA_DRIFT = "schema_drift"
+    UNKNOWN = "unknown"
+
+
 class Grounds(StrEnum):
-    """Why a call failed, in the words the engine acts on."""
+    """Why a call failed, in the words the engine acts on; finer than its class."""
 
     RATE_LIMITED = "rate_limited"  # wait, then again
     UNAVAILABLE = "unavailable"  # the provider's trouble: again with backoff
@@ -107,8 +122,30 @@ class Grounds(StrEnum):
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     INVALID = "invalid"  # our request is wrong: never again as it is
+    CURSOR_GONE = "cursor_gone"  # a page token ran out: from the checkpoint, not from the page
+    SCHEMA_DRIFT = "schema_drift"  # an object or field is not there any more: discover again
     UNKNOWN = "unknown"
 
+    @property
+    def error_class(self) -> ErrorClass:
+        """Return the class that these grounds belong to."""
+        return _CLASSES[self]
+
+
+_CLASSES = {
+    Grounds.RATE_LIMITED: ErrorClass.RATE_LIMITED,
+    Grounds.UNAVAILABLE: ErrorClass.TRANSIENT,
+    Grounds.TOKEN_EXPIRED: ErrorClass.AUTH_INVALIDATED,
+    Grounds.TOKEN_REVOKED: ErrorClass.AUTH_INVALIDATED,
+    Grounds.SCOPE_MISSING: ErrorClass.FORBIDDEN,
+    Grounds.FORBIDDEN: ErrorClass.FORBIDDEN,
+    Grounds.NOT_FOUND: ErrorClass.NOT_FOUND,
+    Grounds.CONFLICT: ErrorClass.CONFLICT,
+    Grounds.INVALID: ErrorClass.INVALID,
+    Grounds.CURSOR_GONE: ErrorClass.CURSOR_GONE,
+    Grounds.SCHEMA_DRIFT: ErrorClass.SCHEMA_DRIFT,
+    Grounds.UNKNOWN: ErrorClass.UNKNOWN,
+}
 
 _BY_STATUS = {
     400: Grounds.INVALID,

@@ -29,8 +29,11 @@ Answer = TypeVar("Answer")
 
 _log = logging.getLogger(__name__)
 
-# What a provider says of a page token that it no longer knows.
-_TOKEN_REFUSALS = frozenset({Grounds.INVALID, Grounds.NOT_FOUND, Grounds.CONFLICT})
+# What a provider says of a page token that it no longer knows. Not every connector can tell; one
+# stored token that is refused in other words must not keep its object from ever being read again.
+_TOKEN_REFUSALS = frozenset(
+    {Grounds.CURSOR_GONE, Grounds.INVALID, Grounds.NOT_FOUND, Grounds.CONFLICT}
+)
 
 
 class Channel(Protocol):

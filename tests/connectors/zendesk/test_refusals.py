@@ -36,6 +36,7 @@ FORMS: list[tuple[int, Any, Grounds]] = [
     (400, {"error": "IdempotentRequestError", "description": "differs"}, Grounds.INVALID),
     (400, {"error": "ParameterMissing", "description": "Parameter x is required"}, Grounds.INVALID),
     (422, {"error": "InvalidValue", "description": "Too recent start_time."}, Grounds.INVALID),
+    (400, {"error": "InvalidCursor", "description": "The cursor is invalid"}, Grounds.CURSOR_GONE),
     (422, {"error": "invalid", "description": "Invalid search"}, Grounds.INVALID),
     (422, {"error": "unavailable", "description": "Try again"}, Grounds.UNAVAILABLE),
     (429, "Number of allowed API requests per minute exceeded", Grounds.RATE_LIMITED),
