@@ -118,7 +118,7 @@ async def test_missing_client_says_how_to_register_one(bench: Bench) -> None:
     spec = SPEC.model_copy(update={"tenant": "globex"})
 
     with pytest.raises(ClientMissingError, match="no OAuth client") as refused:
-        await bench.connections.connect_with_assertion(spec, "staples")
+        await bench.connections.connect(spec, "staples")
 
     assert "firnline connect globex staples --client-id" in refused.value.hint
 
@@ -157,7 +157,7 @@ async def test_flow_that_the_provider_does_not_have_is_named(bench: Bench) -> No
     with pytest.raises(WrongFlowError):
         await bench.connections.start_authorization(SPEC, "staples", redirect_uri=CALLBACK)
     with pytest.raises(WrongFlowError):
-        await bench.connections.connect_with_assertion(SPEC, "clips")
+        await bench.connections.connect(SPEC, "clips")
 
 
 async def test_undeclared_connection_lists_the_declared_ones(bench: Bench) -> None:

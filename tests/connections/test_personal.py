@@ -103,7 +103,7 @@ async def test_sealed_token_opens_for_its_person_alone(bench: Bench) -> None:
 
 
 async def test_assertion_for_a_person_is_signed_with_the_key_mapped_to_them(bench: Bench) -> None:
-    row = await bench.connections.connect_with_assertion(bench.spec, "staples", person=BOB)
+    row = await bench.connections.connect(bench.spec, "staples", person=BOB)
     assert (row.person, row.user_key) == (BOB, BOB)
     bench.staples.expire_access()
     assert await speaker(bench, BOB, "staples") == BOB

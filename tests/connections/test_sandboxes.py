@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from firnline.clock import SystemClock
 from firnline.connections import Connections, NeedsReconnectError
-from firnline.connectors.manifest import AuthorizationCode
+from firnline.connectors.auth_flows import AuthorizationCode
 from firnline.connectors.protocol import Steps
 from firnline.connectors.registry import load_manifest
 from firnline.sandbox.protocol import Sandbox
@@ -108,7 +108,7 @@ async def test_revoked_sandbox_user_is_noticed(world: World) -> None:
     def who() -> Steps[Any]:
         return channel.connector.identify(channel.settings)
 
-    if isinstance(load_manifest(world.provider).auth, AuthorizationCode):
+    if isinstance(load_manifest(world.provider).auth[0], AuthorizationCode):
         with pytest.raises(NeedsReconnectError):
             await channel.run(who())
         await world.connect()
@@ -140,7 +140,7 @@ async def test_expired_sandbox_token_is_renewed_once_for_all(
 
 
 async def test_stranger_cannot_sign_in_to_a_sandbox(world: World) -> None:
-    if isinstance(load_manifest(world.provider).auth, AuthorizationCode):
+    if isinstance(load_manifest(world.provider).auth[0], AuthorizationCode):
         with pytest.raises(SignInError):
             await world.connect("nobody@stranger.test")
 

@@ -213,7 +213,7 @@ async def test_disabled_connection_stays_disabled(bench: Bench) -> None:
 
 
 async def test_assertion_connects_without_a_browser_and_renews_itself(bench: Bench) -> None:
-    row = await bench.connections.connect_with_assertion(SPEC, "staples")
+    row = await bench.connections.connect(SPEC, "staples")
     assert (row.state, row.user_name) == ("active", "Ann Admin")
     channel = await bench.connections.channel("acme", SPEC, "staples")
     bench.staples.expire_access()
@@ -226,7 +226,7 @@ async def test_assertion_connects_without_a_browser_and_renews_itself(bench: Ben
 
 
 async def test_unmapped_certificate_needs_a_person(bench: Bench) -> None:
-    await bench.connections.connect_with_assertion(SPEC, "staples")
+    await bench.connections.connect(SPEC, "staples")
     channel = await bench.connections.channel("acme", SPEC, "staples")
     bench.staples.expire_access()
     bench.staples.keys.clear()

@@ -98,7 +98,7 @@ async def test_identity_names_the_account_and_the_user(account: Account) -> None
     identity = await account.converse(account.connector.identify(account.settings))
     assert all((identity.account, identity.account_name, identity.user_name))
     # An assertion's token belongs to a mapping, and not every provider tells whose that is.
-    if account.connector.manifest.auth.flow == "authorization_code":
+    if account.connector.manifest.flows[0] == "authorization_code":
         assert identity.user_key
     assert account.sandbox.token_for(account.sandbox.integration_email) not in repr(identity)
 

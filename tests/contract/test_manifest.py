@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firnline.connectors.manifest import AuthorizationCode
+from firnline.connectors.auth_flows import OAUTH, urls_of
 from firnline.connectors.protocol import Connector
 from firnline.connectors.registry import connector_folders, registered
 from firnline.transport.address import AddressRefused, check_url
@@ -93,10 +93,7 @@ def test_urls_of_the_manifest_lead_to_its_hosts_only(connector: Connector) -> No
     manifest = connector.manifest
     filled = connector.derived_settings(example_settings(connector))
     hosts = [pattern.format_map(filled) for pattern in manifest.hosts]
-    urls = [manifest.base_url, manifest.auth.token_url]
-    if isinstance(manifest.auth, AuthorizationCode):
-        urls += [manifest.auth.authorize_url]
-        urls += [manifest.auth.revoke_url] if manifest.auth.revoke_url else []
+    urls = [manifest.base_url, *(url for auth in manifest.auth for url in urls_of(auth))]
     for url in urls:
         check_url(url.format_map(filled), hosts)
     with pytest.raises(AddressRefused):
@@ -133,7 +130,7 @@ def test_limits_and_scopes_are_stated(connector: Connector) -> None:
     assert 1 <= limits.page_size <= 10_000
     assert limits.overlap_s >= 0
     assert limits.pages_max > 0
-    assert connector.manifest.auth.scopes
+    assert all(auth.scopes for auth in connector.manifest.auth if isinstance(auth, OAUTH))
     assert connector.manifest.docs_url.startswith("https://")
     assert connector.manifest.description.endswith(".")
 

@@ -144,6 +144,13 @@ def test_mistake_in_the_integration_is_reported_where_it_stands(
         ("provider: salesforce", "provider: salesfarce", "unknown_provider", "salesfarce",
          "Did you mean 'salesforce'?"),
         ("{domain: acme}", "{domian: a, domain: acme}", "unknown_setting", "domian:", "domain"),
+        (
+            "settings: {domain: acme}",
+            "settings: {domain: acme}\n    auth: basic",
+            "unknown_auth_flow",
+            "basic",
+            "Its flows: authorization_code",
+        ),
         ("{domain: acme}", "{}", "missing_setting", "settings:", "needs the setting 'domain'"),
         ("    settings: {domain: acme}\n", "", "missing_setting", "salesforce:", "'domain'"),
         ("{domain: acme}", "{domain: 'evil.example/'}", "bad_setting", "'evil", "for example"),

@@ -12,7 +12,8 @@ from firnline.access.model import PermissionRows, Person, SourceAccess
 from firnline.cache.database import TenantDatabase
 from firnline.cache.naming import column_names, quote_identifier, table_reference
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo
-from firnline.connectors.manifest import ClientAssertion, Limits, Manifest
+from firnline.connectors.auth_flows import ClientAssertion
+from firnline.connectors.manifest import Limits, Manifest
 from firnline.connectors.protocol import (
     Connector,
     Grounds,
@@ -53,7 +54,7 @@ def manifest(**limits: int) -> Manifest:
         docs_url="",
         base_url="https://fake.example",
         hosts=("fake.example",),
-        auth=ClientAssertion(token_url="", scopes=(), algorithms=()),
+        auth=(ClientAssertion(token_url="", scopes=(), algorithms=()),),
         limits=Limits(**{"page_size": 10, **limits}),
     )
 

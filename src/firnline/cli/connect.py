@@ -20,7 +20,7 @@ from firnline.cli.callback import listening
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.connections import ClientCredentials, Connections
 from firnline.connections.site import declared_site
-from firnline.connectors.manifest import ClientAssertion
+from firnline.connectors.auth_flows import AuthorizationCode
 from firnline.errors import UsageError
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow
@@ -123,8 +123,8 @@ async def connect_one(
     person: str = "",
 ) -> ConnectionRow:
     """Connect one system by the flow that its provider has; `show` gets the sign-in link."""
-    if isinstance(declared_site(spec, name).manifest.auth, ClientAssertion):
-        return await connections.connect_with_assertion(spec, name, person=person)
+    if not isinstance(declared_site(spec, name).auth, AuthorizationCode):
+        return await connections.connect(spec, name, person=person)
     async with listening(port) as callback:
         start = await connections.start_authorization(
             spec, name, redirect_uri=callback.redirect_uri, person=person

@@ -14,17 +14,18 @@ from datetime import timedelta
 from authlib.common.security import generate_token
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from pydantic import SecretStr
 
 from firnline.clock import Clock
-from firnline.connections.clients import ClientCredentials, ClientRegistry
-from firnline.connections.endpoint import TokenSet, request_tokens
+from firnline.connections.clients import ClientRegistry
+from firnline.connections.endpoint import TokenSet
+from firnline.connections.flows import Flows
 from firnline.connections.site import Site, site_at
 from firnline.connections.vault import Vault
-from firnline.connectors.manifest import AuthorizationCode
+from firnline.connectors.auth_flows import AuthorizationCode
 from firnline.connectors.registry import load_connector
 from firnline.errors import UsageError
 from firnline.state import AuthorizationRow, State
-from firnline.transport import Transport
 
 AUTHORIZATION_LIFETIME = timedelta(minutes=10)
 VERIFIER_LENGTH = 64
@@ -88,10 +89,11 @@ async def start_authorization(
         client_id=client.client_id,
         response_type="code",
         redirect_uri=redirect_uri,
-        scope=list(auth.scopes),
+        scope=auth.scope_separator.join(auth.scopes),
         state=token,
         code_challenge=create_s256_code_challenge(verifier),
         code_challenge_method="S256",
+        **{name: site.fill(value) for name, value in auth.authorize_parameters.items()},
     )
     return AuthorizationStart(url, token)
 
@@ -100,12 +102,10 @@ async def redeem_code(
     state_token: str,
     code: str,
     *,
-    clients: ClientRegistry,
+    flows: Flows,
     state: State,
     vault: Vault,
-    transport: Transport,
     clock: Clock,
-    deadline_s: float,
 ) -> tuple[Site, TokenSet]:
     """Exchange a code for tokens; the state is used up, whatever comes of it.
 
@@ -120,28 +120,16 @@ async def redeem_code(
     opened = await vault.unseal(
         row.verifier_ciphertext, purpose="verifier", tenant=row.tenant, connection=row.connection
     )
-    site = site_at(row.tenant, row.connection, load_connector(row.provider), row.settings)
-    site = site.of(opened.get("person", ""))
-    grant = {
-        "grant_type": "authorization_code",
-        "code": code,
-        "redirect_uri": row.redirect_uri,
-        "code_verifier": opened["verifier"],
-        **client_parameters(await clients.find(site)),
+    connector = load_connector(row.provider)
+    site = site_at(
+        row.tenant, row.connection, connector, row.settings, flow="authorization_code"
+    ).of(opened.get("person", ""))
+    given = {
+        "code": SecretStr(code),
+        "redirect_uri": SecretStr(row.redirect_uri),
+        "verifier": SecretStr(opened["verifier"]),
     }
-    # A code works once: asking twice could revoke what the first call obtained.
-    tokens = await request_tokens(
-        site, grant, repeatable=False, transport=transport, clock=clock, deadline_s=deadline_s
-    )
-    return site, tokens
-
-
-def client_parameters(client: ClientCredentials) -> dict[str, str]:
-    """Return how a client names itself to the token endpoint."""
-    named = {"client_id": client.client_id}
-    if client.client_secret is not None:
-        named["client_secret"] = client.client_secret.get_secret_value()
-    return named
+    return site, await flows.obtain(site, given)
 
 
 def _digest(state_token: str) -> str:

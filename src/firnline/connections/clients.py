@@ -46,6 +46,13 @@ class ClientCredentials:
     algorithm: str = ""
     subjects: Mapping[str, str] = field(default_factory=dict)
 
+    def parameters(self) -> dict[str, str]:
+        """Return how the client names itself in the parameters of a request."""
+        named = {"client_id": self.client_id}
+        if self.client_secret is not None:
+            named["client_secret"] = self.client_secret.get_secret_value()
+        return named
+
 
 class ClientRegistry:
     """Stores OAuth clients encrypted, for a connection, a tenant or everyone."""

@@ -7,16 +7,19 @@ and by refresh.
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote_plus
 
 from pydantic import SecretStr
 
 from firnline.clock import Clock
+from firnline.connections.clients import ClientCredentials as Client
 from firnline.connections.site import Site
-from firnline.connectors.manifest import AuthorizationCode
+from firnline.connectors.auth_flows import OAUTH, AuthorizationCode, ClientCredentials
 from firnline.connectors.protocol import Response
 from firnline.transport import OutboundCall, ProviderAnswerError, ProviderError, Transport
 from firnline.transport.errors import provider_text
@@ -49,6 +52,7 @@ class TokenSet:
     refresh_token: SecretStr | None
     issued_at: datetime
     expires_at: datetime | None
+    flow: str = ""  # what it was obtained by; empty: before this was noted
 
     def as_json(self) -> dict[str, Any]:
         """Return the plain form that only the vault may see."""
@@ -58,6 +62,7 @@ class TokenSet:
             "refresh_token": None if refresh is None else refresh.get_secret_value(),
             "issued_at": self.issued_at.isoformat(),
             "expires_at": None if self.expires_at is None else self.expires_at.isoformat(),
+            "flow": self.flow,
         }
 
     @classmethod
@@ -69,6 +74,7 @@ class TokenSet:
             refresh_token=None if refresh is None else SecretStr(refresh),
             issued_at=datetime.fromisoformat(stored["issued_at"]),
             expires_at=None if expires_at is None else datetime.fromisoformat(expires_at),
+            flow=stored.get("flow", ""),
         )
 
 
@@ -76,6 +82,7 @@ async def request_tokens(
     site: Site,
     grant: Mapping[str, str],
     *,
+    client: Client | None = None,
     repeatable: bool,
     transport: Transport,
     clock: Clock,
@@ -85,24 +92,49 @@ async def request_tokens(
 
     Raises GrantRefusedError, ClientRefusedError or another ProviderError.
     """
-    auth = site.manifest.auth
-    body = {**site.connector.token_request_extras(site.settings), **grant}
-    is_json = isinstance(auth, AuthorizationCode) and auth.token_body == "json"  # noqa: S105
-    call = OutboundCall(
-        destination=site.destination,
-        method="POST",
-        url=site.fill(auth.token_url),
-        headers={"accept": "application/json"},
-        json=body if is_json else None,
-        form=None if is_json else body,
-        repeatable=repeatable,
-    )
+    call = _call(site, grant, client, repeatable=repeatable)
     asked_at = clock.now()
     response = await transport.send(call, deadline_s=deadline_s)
     answer = _answer(site, response)
     if not 200 <= response.status < 300:
         raise _refusal(site, response, answer)
     return _tokens(site, answer, asked_at)
+
+
+def _call(
+    site: Site, grant: Mapping[str, str], client: Client | None, *, repeatable: bool
+) -> OutboundCall:
+    auth = site.auth
+    assert isinstance(auth, OAUTH)
+    extras = {name: site.fill(value) for name, value in auth.token_parameters.items()}
+    body = {**site.connector.token_request_extras(site.settings), **extras, **grant}
+    headers = {"accept": "application/json"}
+    place, method = "form", "POST"
+    if isinstance(auth, AuthorizationCode | ClientCredentials):
+        place = auth.token_body
+        method = auth.method if isinstance(auth, ClientCredentials) else "POST"
+        if client is not None and auth.client_auth == "basic":
+            headers["authorization"] = _basic(client)
+        elif client is not None:
+            body |= client.parameters()
+    return OutboundCall(
+        destination=site.destination,
+        method=method,
+        url=site.fill(auth.token_url),
+        params=body if place == "query" else {},
+        headers=headers,
+        json=body if place == "json" else None,
+        form=body if place == "form" else None,
+        repeatable=repeatable,
+        target="token",
+    )
+
+
+def _basic(client: Client) -> str:
+    """Return the header that names a client (RFC 6749 section 2.3.1: both parts are encoded)."""
+    secret = "" if client.client_secret is None else client.client_secret.get_secret_value()
+    pair = f"{quote_plus(client.client_id)}:{quote_plus(secret)}"
+    return "Basic " + b64encode(pair.encode()).decode()
 
 
 def _answer(site: Site, response: Response) -> Mapping[str, Any]:

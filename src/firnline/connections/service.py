@@ -14,27 +14,26 @@ from typing import Self
 from pydantic import SecretStr
 
 from firnline.clock import Clock
-from firnline.connections.assertion import assertion_tokens
 from firnline.connections.authorize import (
     AuthorizationStart,
     WrongFlowError,
-    client_parameters,
     redeem_code,
     start_authorization,
 )
 from firnline.connections.channel import Channel
 from firnline.connections.clients import ClientRegistry
-from firnline.connections.endpoint import GrantRefusedError, TokenSet, request_tokens
+from firnline.connections.endpoint import TokenSet
+from firnline.connections.flows import Flows, Given
 from firnline.connections.site import Site, declared_site
 from firnline.connections.tokens import Credential, GivenToken, Renewals, StoredTokens, seal_tokens
 from firnline.connections.vault import Vault
-from firnline.connectors.manifest import AuthorizationCode, ClientAssertion
+from firnline.connectors.auth_flows import AuthorizationCode, ClientAssertion
 from firnline.connectors.protocol import Identity
 from firnline.errors import UsageError
 from firnline.settings import Settings
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow, StaleRowError, State
-from firnline.transport import Transport
+from firnline.transport import Transport, Use
 
 SAVES_MAX = 5
 
@@ -53,6 +52,12 @@ class Connections:
     ) -> None:
         self.clients = ClientRegistry(state=state, vault=vault, clock=clock)
         self.transport = transport
+        self.flows = Flows(
+            clients=self.clients,
+            transport=transport,
+            clock=clock,
+            deadline_s=settings.provider_deadline_s,
+        )
         self._state = state
         self._vault = vault
         self._clock = clock
@@ -87,11 +92,18 @@ class Connections:
         return self._state
 
     async def channel(
-        self, tenant: str, tenant_spec: TenantSpec, name: str, *, person: str = ""
+        self,
+        tenant: str,
+        tenant_spec: TenantSpec,
+        name: str,
+        *,
+        person: str = "",
+        use: Use = Use.INTERACTIVE,
     ) -> Channel:
         """Return the tenant's stored way to a provider, as the user who connected it.
 
-        With `person` it is the one that this person connected for themselves.
+        With `person` it is the one that this person connected for themselves. `use` says what its
+        calls are made for.
 
         Raises UnknownConnectionError, NotConnectedError, NeedsReconnectError,
         ConnectionDisabledError or VaultKeyInvalidError.
@@ -99,7 +111,7 @@ class Connections:
         site = _site_of(tenant, tenant_spec, name).of(person)
         credential = self._stored(site)
         await credential.active_row()
-        return self._channel(site, credential)
+        return self._channel(site, credential, use)
 
     def channel_with_token(
         self, tenant: str, tenant_spec: TenantSpec, name: str, token: SecretStr
@@ -115,9 +127,10 @@ class Connections:
 
         Raises WrongFlowError or what the assertion flow raises.
         """
-        site = _site_of(tenant, tenant_spec, name)
-        tokens = await self._assert(site, _assertion_of(site), subject=email)
-        return tokens.access_token
+        site = _site_of(tenant, tenant_spec, name).of(email)
+        if not isinstance(site.auth, ClientAssertion):
+            raise WrongFlowError(f"{site.manifest.name} does not map keys to people")
+        return (await self.flows.obtain(site)).access_token
 
     async def start_authorization(
         self, tenant_spec: TenantSpec, name: str, *, redirect_uri: str, person: str = ""
@@ -127,11 +140,9 @@ class Connections:
         Raises WrongFlowError, ClientMissingError or what `channel` raises of the declaration.
         """
         site = declared_site(tenant_spec, name).of(person)
-        auth = site.manifest.auth
+        auth = site.auth
         if not isinstance(auth, AuthorizationCode):
-            raise WrongFlowError(
-                f"{site.manifest.name} connects with a signed assertion, without a browser"
-            )
+            raise WrongFlowError(f"{site.manifest.name} connects by {auth.flow}, without a browser")
         return await start_authorization(
             site,
             auth,
@@ -150,24 +161,31 @@ class Connections:
         site, tokens = await redeem_code(
             state,
             code,
-            clients=self.clients,
+            flows=self.flows,
             state=self._state,
             vault=self._vault,
-            transport=self.transport,
             clock=self._clock,
-            deadline_s=self._deadline_s,
         )
         return await self._activate(site, tokens)
 
-    async def connect_with_assertion(
-        self, tenant_spec: TenantSpec, name: str, *, person: str = ""
+    async def connect(
+        self,
+        tenant_spec: TenantSpec,
+        name: str,
+        *,
+        given: Given | None = None,
+        person: str = "",
     ) -> ConnectionRow:
-        """Connect a system whose provider takes signed assertions; no browser is needed.
+        """Connect a system without a browser, from its registered client or from what is `given`.
 
-        For a person the assertion is signed with the key that the provider maps to them.
+        For a person an assertion is signed with the key that the provider maps to them.
+
+        Raises WrongFlowError or what `Flows.obtain` raises.
         """
         site = declared_site(tenant_spec, name).of(person)
-        return await self._activate(site, await self._assert(site, _assertion_of(site)))
+        if isinstance(site.auth, AuthorizationCode):
+            raise WrongFlowError(f"{site.manifest.name} connects in a browser")
+        return await self._activate(site, await self.flows.obtain(site, given))
 
     async def _activate(self, site: Site, tokens: TokenSet) -> ConnectionRow:
         who = await self._identity(site, tokens)
@@ -199,54 +217,24 @@ class Connections:
         channel = self._channel(site, GivenToken(site, tokens.access_token))
         return await channel.run(site.connector.identify(site.settings))
 
-    async def _renew(self, site: Site, tokens: TokenSet) -> TokenSet:
-        auth = site.manifest.auth
-        if isinstance(auth, ClientAssertion):
-            return await self._assert(site, auth)
-        if tokens.refresh_token is None:
-            raise GrantRefusedError(site.destination, "it ran out and cannot be renewed")
-        grant = {
-            "grant_type": "refresh_token",
-            "refresh_token": tokens.refresh_token.get_secret_value(),
-            **client_parameters(await self.clients.find(site)),
-        }
-        return await request_tokens(
-            site,
-            grant,
-            repeatable=not auth.refresh_rotates,
-            transport=self.transport,
-            clock=self._clock,
-            deadline_s=self._deadline_s,
-        )
-
-    async def _assert(self, site: Site, auth: ClientAssertion, *, subject: str = "") -> TokenSet:
-        return await assertion_tokens(
-            site,
-            auth,
-            await self.clients.find(site),
-            subject=subject or site.person,
-            transport=self.transport,
-            clock=self._clock,
-            deadline_s=self._deadline_s,
-        )
-
     def _stored(self, site: Site) -> StoredTokens:
         return StoredTokens(
             site,
-            self._renew,
+            self.flows.renew,
             flights=self._flights,
             state=self._state,
             vault=self._vault,
             clock=self._clock,
         )
 
-    def _channel(self, site: Site, credential: Credential) -> Channel:
+    def _channel(self, site: Site, credential: Credential, use: Use = Use.INTERACTIVE) -> Channel:
         return Channel(
             site,
             credential,
             transport=self.transport,
             clock=self._clock,
             deadline_s=self._deadline_s,
+            use=use,
         )
 
 
@@ -255,10 +243,3 @@ def _site_of(tenant: str, tenant_spec: TenantSpec, name: str) -> Site:
         # Never a mere mix-up to go on with: it would pair one tenant's name with another's token.
         raise UsageError(f"the declaration of {tenant_spec.tenant!r} is not that of {tenant!r}")
     return declared_site(tenant_spec, name)
-
-
-def _assertion_of(site: Site) -> ClientAssertion:
-    auth = site.manifest.auth
-    if not isinstance(auth, ClientAssertion):
-        raise WrongFlowError(f"{site.manifest.name} connects in a browser, not with an assertion")
-    return auth

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from firnline.connectors.auth_flows import Auth
 from firnline.connectors.manifest import Manifest
 from firnline.connectors.protocol import Connector
 from firnline.connectors.registry import ConnectorError, load_connector
@@ -38,6 +39,18 @@ class ConnectionSettingsError(UsageError):
     code = "connection_settings"
 
 
+class UnknownAuthFlowError(UsageError):
+    """The tenant's YAML chooses a way to sign in that the connector does not have."""
+
+    code = "unknown_auth_flow"
+
+    def __init__(self, place: str, flow: str, manifest: Manifest) -> None:
+        super().__init__(
+            f"{place}: {manifest.name} does not sign in by {flow!r}",
+            hint=f"Its flows: {', '.join(manifest.flows)}.",
+        )
+
+
 @dataclass(frozen=True)
 class Site:
     """Where one connection of one tenant leads. `base_url` has no trailing slash."""
@@ -49,6 +62,7 @@ class Site:
     derived: Mapping[str, str]
     base_url: str
     destination: Destination
+    auth: Auth  # the chosen way to sign in
     person: str = ""  # whose own connection it is; empty: the organisation's
 
     @property
@@ -79,19 +93,29 @@ def address_of(person: str) -> str:
 def declared_site(tenant_spec: TenantSpec, name: str) -> Site:
     """Return the site of a connection that the tenant's YAML declares.
 
-    Raises UnknownConnectionError, UnknownProviderError or ConnectionSettingsError.
+    Raises UnknownConnectionError, UnknownProviderError, UnknownAuthFlowError or
+    ConnectionSettingsError.
     """
     tenant = tenant_spec.tenant
     declared = tenant_spec.connections.get(name)
     if declared is None:
         raise UnknownConnectionError(tenant, name, list(tenant_spec.connections))
-    return site_at(tenant, name, load_connector(declared.provider), declared.settings)
+    connector = load_connector(declared.provider)
+    return site_at(tenant, name, connector, declared.settings, flow=declared.auth)
 
 
-def site_at(tenant: str, name: str, connector: Connector, settings: Mapping[str, str]) -> Site:
-    """Return the site that `settings` lead to; raises ConnectionSettingsError."""
+def site_at(
+    tenant: str, name: str, connector: Connector, settings: Mapping[str, str], *, flow: str = ""
+) -> Site:
+    """Return the site that `settings` lead to, signed in to by `flow` (or the usual one).
+
+    Raises ConnectionSettingsError or UnknownAuthFlowError.
+    """
     manifest = connector.manifest
     _check_settings(tenant, name, manifest, settings)
+    auth = manifest.auth_by(flow)
+    if auth is None:
+        raise UnknownAuthFlowError(f"connection {name!r} of {tenant!r}", flow, manifest)
     derived = connector.derived_settings(settings)
     base_url = _fill(connector, manifest.base_url, derived).rstrip("/")
     destination = Destination(
@@ -103,7 +127,7 @@ def site_at(tenant: str, name: str, connector: Connector, settings: Mapping[str,
         account=f"{manifest.provider} {base_url}",
         concurrency_max=manifest.limits.concurrency_max,
     )
-    return Site(tenant, name, connector, dict(settings), dict(derived), base_url, destination)
+    return Site(tenant, name, connector, dict(settings), dict(derived), base_url, destination, auth)
 
 
 def _check_settings(

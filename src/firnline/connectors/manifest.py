@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from firnline.connectors.auth_flows import Auth
 
 
 class _Closed(BaseModel):
@@ -20,31 +22,6 @@ class SettingSpec(_Closed):
     pattern: str
     example: str
     optional: bool = False
-
-
-class AuthorizationCode(_Closed):
-    """OAuth 2.0 authorization code with PKCE (S256 always) and refresh."""
-
-    flow: Literal["authorization_code"] = "authorization_code"
-    authorize_url: str
-    token_url: str
-    revoke_url: str = ""
-    scopes: tuple[str, ...]
-    token_body: Literal["form", "json"] = "form"  # noqa: S105 - not a secret
-    refresh_rotates: bool = False
-
-
-class ClientAssertion(_Closed):
-    """OAuth 2.0 client credentials with a signed assertion (RFC 7523)."""
-
-    flow: Literal["client_assertion"] = "client_assertion"
-    token_url: str
-    scopes: tuple[str, ...]
-    algorithms: tuple[str, ...]
-    assertion_lifetime_s: int = 300
-
-
-Auth = Annotated[AuthorizationCode | ClientAssertion, Field(discriminator="flow")]
 
 
 class Limits(_Closed):
@@ -101,11 +78,34 @@ class Manifest(_Closed):
     base_url: str
     hosts: tuple[str, ...]
     settings: Mapping[str, SettingSpec] = Field(default_factory=dict)
-    auth: Auth
+    auth: tuple[Auth, ...] = Field(min_length=1)
+    """The ways to sign in, the usual one first; a connection may choose another by its flow."""
+
     limits: Limits = Limits()
     capabilities: Capabilities = Capabilities()
     verify: Verification | None = None
     headers: Mapping[str, str] = Field(default_factory=dict)
+
+    @field_validator("auth", mode="before")
+    @classmethod
+    def _as_list(cls, declared: Any) -> Any:
+        return [declared] if isinstance(declared, Mapping) else declared
+
+    @field_validator("auth")
+    @classmethod
+    def _distinct(cls, declared: tuple[Auth, ...]) -> tuple[Auth, ...]:
+        if len({auth.flow for auth in declared}) != len(declared):
+            raise ValueError("a flow is declared twice")
+        return declared
+
+    @property
+    def flows(self) -> tuple[str, ...]:
+        """The names of the flows that a connection may choose from."""
+        return tuple(auth.flow for auth in self.auth)
+
+    def auth_by(self, flow: str = "") -> Auth | None:
+        """Return the declaration of a flow; without a name the usual one."""
+        return next((auth for auth in self.auth if flow in ("", auth.flow)), None)
 
     def can_verify(self, name: str) -> bool:
         """Say whether the provider can be asked about records of an object; "": of any at all."""

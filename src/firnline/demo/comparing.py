@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from firnline.app import App
-from firnline.connectors.manifest import ClientAssertion
-from firnline.connectors.registry import load_manifest
+from firnline.connections.site import declared_site
+from firnline.connectors.auth_flows import ClientAssertion
 from firnline.demo.live import CountedChannel, Systems, ask_live
 from firnline.demo.question import Asked
 from firnline.demo.wording import wordings
@@ -100,7 +100,7 @@ async def _systems(app: App, fleet: SpawnedFleet, tenant: str, email: str) -> Sy
 async def _channel(app: App, fleet: SpawnedFleet, tenant: str, name: str, email: str) -> Any:
     spec = app.tenant(tenant)
     provider = spec.connections[name].provider
-    if isinstance(load_manifest(provider).auth, ClientAssertion):
+    if isinstance(declared_site(spec, name).auth, ClientAssertion):
         token = await app.connections.subject_token(tenant, spec, name, email)
     else:
         token = SecretStr(await fleet.token(provider, tenant, email))

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from firnline.clock import Clock, SystemClock
-from firnline.connectors.manifest import AuthorizationCode
+from firnline.connectors.auth_flows import urls_of
 from firnline.connectors.protocol import Connector
 from firnline.connectors.registry import (
     UnknownProviderError,
@@ -198,9 +198,7 @@ def vendor_origins(connector: Connector, settings: Mapping[str, str]) -> tuple[s
     """Return the origins that a connection with `settings` calls: the API's and the sign-in's."""
     manifest = connector.manifest
     known = connector.derived_settings(settings)
-    urls = [manifest.base_url, manifest.auth.token_url]
-    if isinstance(manifest.auth, AuthorizationCode):
-        urls += [manifest.auth.authorize_url, manifest.auth.revoke_url]
+    urls = [manifest.base_url, *(url for auth in manifest.auth for url in urls_of(auth))]
     origins = []
     for url in urls:
         parts = urlsplit(url.format_map(known))

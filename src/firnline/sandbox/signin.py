@@ -11,8 +11,8 @@ import httpx2
 from pydantic import SecretStr
 
 from firnline.connections import ClientCredentials, Connections
-from firnline.connectors.manifest import ClientAssertion
-from firnline.connectors.registry import load_manifest
+from firnline.connections.site import declared_site
+from firnline.connectors.auth_flows import AuthorizationCode
 from firnline.errors import FirnlineError
 from firnline.sandbox.protocol import SandboxClient
 from firnline.spec.model import TenantSpec
@@ -46,8 +46,8 @@ async def connect(
     await connections.clients.save(
         credentials(client), provider=provider, tenant=tenant_spec.tenant, connection=name
     )
-    if isinstance(load_manifest(provider).auth, ClientAssertion):
-        return await connections.connect_with_assertion(tenant_spec, name, person=person)
+    if not isinstance(declared_site(tenant_spec, name).auth, AuthorizationCode):
+        return await connections.connect(tenant_spec, name, person=person)
     start = await connections.start_authorization(
         tenant_spec, name, redirect_uri=CALLBACK, person=person
     )

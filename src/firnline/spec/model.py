@@ -329,6 +329,9 @@ class ConnectionSpec(Closed):
     settings: Mapping[str, str] = Field(default_factory=dict)
     """The settings that the connector declares, such as a subdomain."""
 
+    auth: str = ""
+    """How it signs in: one of the connector's flows; the usual one when absent."""
+
 
 class TenantMapping(Closed):
     """How this tenant differs: another source object, other fields, other values."""

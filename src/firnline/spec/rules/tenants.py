@@ -75,6 +75,11 @@ def _check_connection(
         message, hint = unknown(connection.provider, providers, what="connector")
         findings.value((*path, "provider"), "unknown_provider", message, hint)
         return
+    flows = providers[connection.provider].flows
+    if connection.auth and connection.auth not in flows:
+        message = f"{connection.provider} does not sign in by {quoted(connection.auth)}"
+        hint = f"Its flows: {', '.join(flows)}."
+        findings.value((*path, "auth"), "unknown_auth_flow", message, hint)
     declared = providers[connection.provider].settings
     for setting, value in connection.settings.items():
         place = (*path, "settings", setting)

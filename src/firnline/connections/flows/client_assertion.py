@@ -11,10 +11,10 @@ from joserfc.jwk import ECKey, RSAKey
 from firnline.clock import Clock
 from firnline.connections.clients import ClientCredentials
 from firnline.connections.endpoint import TokenSet, request_tokens
+from firnline.connections.flows.flow import FlowTools, Given
 from firnline.connections.site import Site
-from firnline.connectors.manifest import ClientAssertion
+from firnline.connectors.auth_flows import ClientAssertion
 from firnline.errors import UsageError
-from firnline.transport import Transport
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -25,29 +25,42 @@ class ClientKeyInvalidError(UsageError):
     code = "client_key_invalid"
 
 
-async def assertion_tokens(
-    site: Site,
-    auth: ClientAssertion,
-    client: ClientCredentials,
-    *,
-    subject: str = "",
-    transport: Transport,
-    clock: Clock,
-    deadline_s: float,
-) -> TokenSet:
-    """Return an access token for the client's own user, or for the person `subject` (an email).
+class ClientAssertionFlow:
+    """Needs nothing of a sign-in: the registered key signs, for the client or for a person."""
 
-    Raises ClientKeyInvalidError, GrantRefusedError or another ProviderError.
-    """
-    grant = {
-        "grant_type": "client_credentials",
-        "client_assertion_type": JWT_BEARER,
-        "client_assertion": _assertion(site, auth, client, subject, clock),
-    }
-    # A repeated assertion only asks for one more token.
-    return await request_tokens(
-        site, grant, repeatable=True, transport=transport, clock=clock, deadline_s=deadline_s
-    )
+    def __init__(self, tools: FlowTools) -> None:
+        self._tools = tools
+
+    async def obtain(self, site: Site, given: Given) -> TokenSet:
+        """Return an access token for the client's own user, or for the site's person.
+
+        Raises ClientKeyInvalidError too.
+        """
+        auth, tools = site.auth, self._tools
+        assert isinstance(auth, ClientAssertion)
+        client = await tools.clients.find(site)
+        grant = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": JWT_BEARER,
+            "client_assertion": _assertion(site, auth, client, site.person, tools.clock),
+        }
+        # A repeated assertion only asks for one more token.
+        return await request_tokens(
+            site,
+            grant,
+            repeatable=True,
+            transport=tools.transport,
+            clock=tools.clock,
+            deadline_s=tools.deadline_s,
+        )
+
+    async def renew(self, site: Site, tokens: TokenSet) -> TokenSet:
+        """Sign anew: there is no refresh token."""
+        return await self.obtain(site, {})
+
+    async def revoke(self, site: Site, tokens: TokenSet) -> bool:
+        """Not yet asked of any provider."""
+        return False
 
 
 def _assertion(

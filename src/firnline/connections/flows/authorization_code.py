@@ -1,0 +1,55 @@
+"""Redeems codes and refresh tokens of the authorization code flow."""
+
+from __future__ import annotations
+
+from firnline.connections.endpoint import GrantRefusedError, TokenSet, request_tokens
+from firnline.connections.flows.flow import FlowTools, Given
+from firnline.connections.site import Site
+from firnline.connectors.auth_flows import AuthorizationCode
+
+
+class AuthorizationCodeFlow:
+    """Takes `code`, `redirect_uri` and `verifier`; renews with the refresh token."""
+
+    def __init__(self, tools: FlowTools) -> None:
+        self._tools = tools
+
+    async def obtain(self, site: Site, given: Given) -> TokenSet:
+        """Exchange a code for tokens."""
+        grant = {
+            "grant_type": "authorization_code",
+            "code": given["code"].get_secret_value(),
+            "redirect_uri": given["redirect_uri"].get_secret_value(),
+            "code_verifier": given["verifier"].get_secret_value(),
+        }
+        # A code works once: asking twice could revoke what the first call obtained.
+        return await self._ask(site, grant, repeatable=False)
+
+    async def renew(self, site: Site, tokens: TokenSet) -> TokenSet:
+        """Exchange the refresh token for fresh tokens."""
+        auth = site.auth
+        assert isinstance(auth, AuthorizationCode)
+        if tokens.refresh_token is None:
+            raise GrantRefusedError(site.destination, "it ran out and cannot be renewed")
+        grant = {
+            "grant_type": "refresh_token",
+            "refresh_token": tokens.refresh_token.get_secret_value(),
+        }
+        repeatable = auth.refresh == "reusable" or auth.refresh_grace_s > 0
+        return await self._ask(site, grant, repeatable=repeatable)
+
+    async def revoke(self, site: Site, tokens: TokenSet) -> bool:
+        """Not yet asked of any provider."""
+        return False
+
+    async def _ask(self, site: Site, grant: dict[str, str], *, repeatable: bool) -> TokenSet:
+        tools = self._tools
+        return await request_tokens(
+            site,
+            grant,
+            client=await tools.clients.find(site),
+            repeatable=repeatable,
+            transport=tools.transport,
+            clock=tools.clock,
+            deadline_s=tools.deadline_s,
+        )

@@ -1,0 +1,70 @@
+"""Dispatches a site to its flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from firnline.clock import Clock
+from firnline.connections.clients import ClientRegistry
+from firnline.connections.endpoint import GrantRefusedError, TokenSet
+from firnline.connections.flows.authorization_code import AuthorizationCodeFlow
+from firnline.connections.flows.client_assertion import ClientAssertionFlow
+from firnline.connections.flows.flow import Flow, FlowTools, Given
+from firnline.connections.site import Site
+from firnline.errors import UsageError
+from firnline.transport import Transport
+
+
+class FlowMissingError(UsageError):
+    """The connector declares a way to sign in that this installation cannot carry out."""
+
+    code = "flow_missing"
+
+
+class Flows:
+    """All ways to sign in. One per process, safe to share."""
+
+    def __init__(
+        self,
+        *,
+        clients: ClientRegistry,
+        transport: Transport,
+        clock: Clock,
+        deadline_s: float,
+    ) -> None:
+        tools = FlowTools(clients, transport, clock, deadline_s)
+        self._flows: Mapping[str, Flow] = {
+            "authorization_code": AuthorizationCodeFlow(tools),
+            "client_assertion": ClientAssertionFlow(tools),
+        }
+
+    async def obtain(self, site: Site, given: Given | None = None) -> TokenSet:
+        """Return the first tokens of a connection, from what its sign-in brought.
+
+        Raises FlowMissingError, GrantRefusedError, ClientRefusedError or another ProviderError.
+        """
+        tokens = await self._of(site).obtain(site, given or {})
+        return replace(tokens, flow=site.auth.flow)
+
+    async def renew(self, site: Site, tokens: TokenSet) -> TokenSet:
+        """Return fresh tokens in place of `tokens`; raises as `obtain`."""
+        if tokens.flow not in ("", site.auth.flow):
+            raise GrantRefusedError(
+                site.destination, f"it was connected by {tokens.flow}, not {site.auth.flow}"
+            )
+        fresh = await self._of(site).renew(site, tokens)
+        return replace(fresh, flow=site.auth.flow)
+
+    async def revoke(self, site: Site, tokens: TokenSet) -> bool:
+        """End `tokens` at the provider; False where it cannot be asked to.
+
+        Raises a ProviderError when it was asked and did not do it.
+        """
+        return await self._of(site).revoke(site, tokens)
+
+    def _of(self, site: Site) -> Flow:
+        flow = self._flows.get(site.auth.flow)
+        if flow is None:
+            raise FlowMissingError(f"{site.manifest.name}: {site.auth.flow} is not supported")
+        return flow

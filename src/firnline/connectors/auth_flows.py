@@ -1,0 +1,140 @@
+"""The ways to sign in to a provider, as connector.yaml declares them under `auth`.
+
+`Manifest` holds a list of them; a tenant's connection chooses one by its `flow`, and the modules of
+`connections/flows/` carry it out. URLs hold `{setting}` placeholders. What a flow obtains is an
+access token; `placement` is where it goes on a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Flow(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _OAuth(_Flow):
+    """What every flow with a token endpoint declares."""
+
+    token_url: str
+    scopes: tuple[str, ...]
+    scope_separator: str = " "
+    token_parameters: Mapping[str, str] = Field(default_factory=dict)
+    """More parameters of every token request; values hold `{setting}` placeholders."""
+
+    revoke_url: str = ""
+    """Where a token is ended on purpose; empty: the provider cannot be asked to."""
+
+    revoke_by: Literal["post", "delete_path"] = "post"
+    """RFC 7009, or DELETE of `revoke_url` with the token as its last part (HubSpot)."""
+
+    base_url_field: str = ""
+    """The token answer's field that names the account's own base URL; it must match `hosts`."""
+
+
+class AuthorizationCode(_OAuth):
+    """OAuth 2.0 authorization code with PKCE (S256 always) and refresh."""
+
+    flow: Literal["authorization_code"] = "authorization_code"
+    authorize_url: str
+    authorize_parameters: Mapping[str, str] = Field(default_factory=dict)
+    """More parameters of the sign-in link, such as `prompt`."""
+
+    token_body: Literal["form", "json", "query"] = "form"  # noqa: S105 - not a secret
+    client_auth: Literal["body", "basic"] = "body"
+    refresh: Literal["reusable", "single_use"] = "reusable"
+    """single_use: a refresh may replace the refresh token, and then the old one is dead."""
+
+    refresh_grace_s: float = Field(default=0, ge=0)
+    """How long a replaced refresh token still answers, for a reply that was lost."""
+
+    issuer: str = ""
+    """The `iss` that comes back with a code (RFC 9207); empty: the provider sends none."""
+
+
+class JwtBearer(_OAuth):
+    """A signed assertion about a user as the grant itself (RFC 7523 section 2.1)."""
+
+    flow: Literal["jwt_bearer"] = "jwt_bearer"
+    audience: str
+    algorithms: tuple[str, ...] = ("RS256",)
+    assertion_lifetime_s: int = Field(default=180, gt=0, le=3600)
+    username_title: str = "User name at the provider"
+
+
+class ClientAssertion(_OAuth):
+    """OAuth 2.0 client credentials with a signed assertion (RFC 7523 section 2.2)."""
+
+    flow: Literal["client_assertion"] = "client_assertion"
+    algorithms: tuple[str, ...]
+    assertion_lifetime_s: int = 300
+
+
+class ClientCredentials(_OAuth):
+    """OAuth 2.0 client credentials: the client acts as itself, with a secret or a certificate."""
+
+    flow: Literal["client_credentials"] = "client_credentials"
+    method: Literal["GET", "POST"] = "POST"
+    token_body: Literal["form", "json", "query"] = "form"  # noqa: S105 - not a secret
+    client_auth: Literal["body", "basic"] = "body"
+    assertion_algorithms: tuple[str, ...] = ()
+    """How a client with a key instead of a secret signs; empty: only a secret is taken."""
+
+    gives_same_token: bool = False
+    """Asking again before the end gives the same token with what is left of its life."""
+
+
+class ApiKey(_Flow):
+    """A key that somebody made at the provider, sent in a header."""
+
+    flow: Literal["api_key"] = "api_key"
+    title: str = "API key"
+    header: str = "Authorization"
+    prefix: str = "Bearer "
+
+
+class Basic(_Flow):
+    """A user name and a password (or key and secret), sent as HTTP Basic."""
+
+    flow: Literal["basic"] = "basic"
+    username_title: str = "User name"
+    password_title: str = "Password"  # noqa: S105 - a label
+
+
+class Session(_Flow):
+    """A login that answers with cookies, which every call carries until it idles out."""
+
+    flow: Literal["session"] = "session"
+    login_path: str
+    logout_path: str = ""
+    body: Mapping[str, str]
+    """The login's JSON; values hold `{setting}`, `{username}` and `{password}`."""
+
+    cookies: tuple[str, ...] = Field(min_length=1)
+    """The names of the cookies to keep; the first is the session itself."""
+
+    idle_s: float = Field(gt=0)
+    username_title: str = "User name"
+    password_title: str = "Password"  # noqa: S105 - a label
+
+
+OAuth = AuthorizationCode | JwtBearer | ClientAssertion | ClientCredentials
+Auth = Annotated[
+    AuthorizationCode | JwtBearer | ClientAssertion | ClientCredentials | ApiKey | Basic | Session,
+    Field(discriminator="flow"),
+]
+OAUTH = (AuthorizationCode, JwtBearer, ClientAssertion, ClientCredentials)
+
+
+def urls_of(auth: Auth) -> tuple[str, ...]:
+    """Return the absolute URLs that a flow calls or opens, unfilled."""
+    if not isinstance(auth, OAUTH):
+        return ()
+    urls = [auth.token_url, auth.revoke_url]
+    if isinstance(auth, AuthorizationCode):
+        urls.append(auth.authorize_url)
+    return tuple(url for url in urls if url)
