@@ -99,15 +99,16 @@ async def verdict(world: World, soql: str, email: str = "") -> tuple[Grounds, st
 
 async def test_the_sandbox_refuses_as_the_connector_understands(acme: World) -> None:
     contractor = "lee.park@acme.example"
-    invalid = Grounds.INVALID
+    drift = Grounds.SCHEMA_DRIFT
 
-    assert await verdict(acme, "SELECT Nope FROM Account") == (invalid, "INVALID_FIELD")
-    assert await verdict(acme, "SELECT Id FROM Accout") == (invalid, "INVALID_TYPE")
-    assert await verdict(acme, "SELECT Id FORM Account") == (invalid, "MALFORMED_QUERY")
+    assert await verdict(acme, "SELECT Nope FROM Account") == (drift, "INVALID_FIELD")
+    assert await verdict(acme, "SELECT Id FROM Accout") == (drift, "INVALID_TYPE")
+    malformed = (Grounds.INVALID, "MALFORMED_QUERY")
+    assert await verdict(acme, "SELECT Id FORM Account") == malformed
     amount = "SELECT Id FROM Opportunity WHERE Amount > 1"
-    assert await verdict(acme, amount, contractor) == (invalid, "INVALID_FIELD")
+    assert await verdict(acme, amount, contractor) == (drift, "INVALID_FIELD")
     setup = "SELECT Id FROM PermissionSet"
-    assert await verdict(acme, setup, contractor) == (invalid, "INVALID_TYPE")
+    assert await verdict(acme, setup, contractor) == (drift, "INVALID_TYPE")
 
 
 async def test_a_fault_is_served_as_often_as_it_was_set(acme: World) -> None:
