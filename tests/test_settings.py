@@ -29,6 +29,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("FIRNLINE_PROVIDER_DEADLINE_S", "nan"),
         ("FIRNLINE_DUCKDB_MEMORY", "plenty"),
         ("FIRNLINE_DUCKDB_THREADS", "0"),
+        ("FIRNLINE_RETURN_TO", '["http://app.example.com/"]'),
+        ("FIRNLINE_RETURN_TO", '["https://app.example.com/?next=1"]'),
+        ("FIRNLINE_RETURN_TO", '["https://app.example.com@evil.example/"]'),
+        ("FIRNLINE_CONNECT_FRAME_ANCESTORS", '["https://app.example.com/path"]'),
+        ("FIRNLINE_CONNECT_FRAME_ANCESTORS", '["https://a.example; script-src *"]'),
+        ("FIRNLINE_CONNECT_FRAME_ANCESTORS", '["*"]'),
     ],
 )
 def test_wrong_variable_is_an_error_that_names_it_and_not_its_value(

@@ -5,6 +5,7 @@ Nothing here is a tenant's. Secrets are `SecretStr` and never printed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,6 +22,13 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from firnline.errors import UsageError
+
+# An https address, or an http one of this machine; without query and fragment.
+_WEB_ADDRESS = re.compile(
+    r"(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost|\[::1\]))(:[0-9]{1,5})?"
+    r"(/[A-Za-z0-9\-._~:/\[\]!$&'()*+,;=%]*)?"
+)
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 class SettingsInvalidError(UsageError):
@@ -106,6 +114,8 @@ class Settings(BaseSettings):
     audit_waiting_max: int = Field(default=10_000, ge=1)  # entries not yet written
     audit_days: int = Field(default=0, ge=0)  # how long entries are kept; 0: for good
     resident_mb: int = 512  # columns kept in memory, over all tenants
+    return_to: tuple[str, ...] = ()  # where people may be led after connecting; exact addresses
+    connect_frame_ancestors: tuple[str, ...] = ()  # origins that may frame the connect pages
 
     @field_validator("routes")
     @classmethod
@@ -114,6 +124,21 @@ class Settings(BaseSettings):
             if not target.startswith(("http://127.0.0.1:", "http://[::1]:")):
                 raise ValueError("routes may only lead to loopback addresses")
         return routes
+
+    @field_validator("return_to")
+    @classmethod
+    def _only_plain_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_WEB_ADDRESS.fullmatch(each) for each in addresses):
+            raise ValueError("addresses to return to are https ones, without query or fragment")
+        return addresses
+
+    @field_validator("connect_frame_ancestors")
+    @classmethod
+    def _only_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        # Each becomes part of a header: nothing but an origin may stand there.
+        if not all(_WEB_ADDRESS.fullmatch(each) and _ORIGIN.fullmatch(each) for each in origins):
+            raise ValueError("frame ancestors are origins such as https://app.example.com")
+        return origins
 
     @field_validator("jwt_issuers")
     @classmethod
@@ -141,8 +166,8 @@ def read_settings() -> Settings:
     except SettingsError as error:
         raise SettingsInvalidError(
             f"the settings cannot be read: {error}",
-            hint="FIRNLINE_ROUTES and FIRNLINE_JWT_KEYS are JSON objects, FIRNLINE_JWT_ISSUERS is "
-            "a JSON list.",
+            hint="FIRNLINE_ROUTES and FIRNLINE_JWT_KEYS are JSON objects; FIRNLINE_JWT_ISSUERS, "
+            "FIRNLINE_RETURN_TO and FIRNLINE_CONNECT_FRAME_ANCESTORS are JSON lists.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalidError(

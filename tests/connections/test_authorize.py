@@ -12,7 +12,11 @@ from pydantic import SecretStr
 from tests.connections.conftest import SPEC, Bench
 
 from firnline.connections import ClientCredentials
-from firnline.connections.authorize import AuthorizationInvalidError, WrongFlowError
+from firnline.connections.authorize import (
+    AuthorizationInvalidError,
+    OtherBrowserError,
+    WrongFlowError,
+)
 from firnline.connections.clients import ClientMissingError
 from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError
 from firnline.connections.site import ConnectionSettingsError, UnknownConnectionError
@@ -70,6 +74,45 @@ async def test_state_that_was_never_given_out_reaches_no_token_endpoint(bench: B
         with pytest.raises(AuthorizationInvalidError):
             await bench.connections.finish_authorization(state, "code")
 
+    assert bench.clips.token_calls == []
+
+
+@pytest.mark.parametrize("browser", ["", "another"])
+async def test_sign_in_is_refused_in_another_browser_and_stays_good_in_its_own(
+    bench: Bench, browser: str
+) -> None:
+    start = await bench.connections.start_authorization(
+        SPEC, "clips", redirect_uri=CALLBACK, browser="this one"
+    )
+    code, state = await approved(bench, start.url)
+
+    with pytest.raises(OtherBrowserError):
+        await bench.connections.finish_authorization(state, code, browser=browser)
+    assert bench.clips.token_calls == []
+    row = await bench.connections.finish_authorization(state, code, browser="this one")
+    assert row.state == "active"
+
+
+async def test_sign_in_of_the_command_line_cannot_be_finished_in_a_browser(bench: Bench) -> None:
+    start = await bench.connections.start_authorization(SPEC, "clips", redirect_uri=CALLBACK)
+    code, state = await approved(bench, start.url)
+
+    with pytest.raises(OtherBrowserError):
+        await bench.connections.finish_authorization(state, code, browser="any")
+
+
+async def test_answer_that_came_to_another_providers_address_reaches_no_token_endpoint(
+    bench: Bench,
+) -> None:
+    start = await bench.connections.start_authorization(SPEC, "clips", redirect_uri=CALLBACK)
+    code, state = await approved(bench, start.url)
+
+    with pytest.raises(AuthorizationInvalidError, match="Paperclip"):
+        await bench.connections.finish_authorization(
+            state, code, redirect_uri=CALLBACK.replace("callback", "callback/stapler")
+        )
+    with pytest.raises(AuthorizationInvalidError):  # and it is used up
+        await bench.connections.finish_authorization(state, code, redirect_uri=CALLBACK)
     assert bench.clips.token_calls == []
 
 

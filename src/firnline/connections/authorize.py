@@ -1,13 +1,14 @@
 """The authorization code flow: from a link that a person opens to a stored connection.
 
 PKCE (S256) always. The state is good once, for ten minutes, and bound to tenant, connection,
-provider, settings, redirect URI and verifier; the database keeps its digest and the sealed
-verifier only.
+provider, settings, redirect URI, verifier and the browser session that started it; the database
+keeps its digest, and under the vault's seal the verifier with whose sign-in it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -38,6 +39,20 @@ class AuthorizationInvalidError(UsageError):
     code = "authorization_invalid"
 
 
+class OtherBrowserError(UsageError):
+    """A sign-in comes back to another browser session than the one that started it."""
+
+    code = "other_browser"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this sign-in was started in another browser, or its session there has ended",
+            hint="Go back to the browser where it was started, or start again; nothing was "
+            "connected.",
+        )
+
+
 class WrongFlowError(UsageError):
     """The provider's connector does not connect in that way."""
 
@@ -52,17 +67,35 @@ class AuthorizationStart:
     state: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in that was started here and may come back once, to where it says."""
+
+    site: Site
+    redirect_uri: str
+    verifier: SecretStr
+    browser_digest: str = field(repr=False)  # empty: no browser session started it
+
+    def is_of(self, browser: str) -> bool:
+        """Say whether this browser session started it."""
+        return hmac.compare_digest(self.browser_digest, _browser_digest(browser))
+
+
 async def start_authorization(
     site: Site,
     auth: AuthorizationCode,
     *,
     redirect_uri: str,
+    browser: str = "",
     clients: ClientRegistry,
     state: State,
     vault: Vault,
     clock: Clock,
 ) -> AuthorizationStart:
-    """Return the provider's sign-in link for one connection; raises ClientMissingError."""
+    """Return the provider's sign-in link for one connection; raises ClientMissingError.
+
+    Only the browser session `browser` can finish it.
+    """
     client = await clients.find(site)
     verifier = generate_token(VERIFIER_LENGTH)
     token = generate_token(STATE_LENGTH)
@@ -75,8 +108,12 @@ async def start_authorization(
         redirect_uri=redirect_uri,
         state_digest=_digest(token),
         verifier_ciphertext=await vault.seal(
-            # Who it is for is part of what only this installation can have written.
-            {"verifier": verifier, "person": site.person},
+            # Whose it is must be what only this installation can have written.
+            {
+                "verifier": verifier,
+                "person": site.person,
+                "browser": _browser_digest(browser),
+            },
             purpose="verifier",
             tenant=site.tenant,
             connection=site.name,
@@ -98,39 +135,82 @@ async def start_authorization(
     return AuthorizationStart(url, token)
 
 
-async def redeem_code(
+async def find_sign_in(
+    state_token: str, *, state: State, vault: Vault, clock: Clock
+) -> SignIn | None:
+    """Return the sign-in that a state stands for, which stays usable; None when there is none."""
+    row = await state.authorization(_digest(state_token), now=clock.now())
+    if row is None:
+        return None
+    opened = await vault.unseal(
+        row.verifier_ciphertext, purpose="verifier", tenant=row.tenant, connection=row.connection
+    )
+    site = site_at(
+        *(row.tenant, row.connection, load_connector(row.provider), row.settings),
+        flow="authorization_code",
+    )
+    return SignIn(
+        site=site.of(opened.get("person", "")),
+        redirect_uri=row.redirect_uri,
+        verifier=SecretStr(opened["verifier"]),
+        browser_digest=opened.get("browser", ""),
+    )
+
+
+async def take_sign_in(
     state_token: str,
-    code: str,
     *,
-    flows: Flows,
+    browser: str = "",
+    redirect_uri: str = "",
+    issuer: str = "",
     state: State,
     vault: Vault,
     clock: Clock,
-) -> tuple[Site, TokenSet]:
-    """Exchange a code for tokens; the state is used up, whatever comes of it.
+) -> SignIn:
+    """Return the sign-in that came back, and use its state up.
 
-    Raises AuthorizationInvalidError, GrantRefusedError or another ProviderError.
+    A state that arrives in another browser session is refused and stays usable: it is worthless
+    without the session that it is bound to, and whoever carried it there, by mischief or by a
+    preview of the address, must not end the sign-in of the person who started it. In the right
+    session it is used up whatever comes of it. `issuer` is the `iss` that came with it, which has
+    to be right where the provider declares one; `redirect_uri`, when given, is where it came to.
+
+    Raises OtherBrowserError or AuthorizationInvalidError.
     """
-    row = await state.take_authorization(_digest(state_token), now=clock.now())
-    if row is None:
+    found = await find_sign_in(state_token, state=state, vault=vault, clock=clock)
+    if found is not None and not found.is_of(browser):
+        raise OtherBrowserError
+    taken = await state.take_authorization(_digest(state_token), now=clock.now())
+    if found is None or taken is None:
         raise AuthorizationInvalidError(
             "this sign-in was not started here, took over ten minutes, or was used before",
             hint="Start again with: firnline connect TENANT CONNECTION",
         )
-    opened = await vault.unseal(
-        row.verifier_ciphertext, purpose="verifier", tenant=row.tenant, connection=row.connection
-    )
-    connector = load_connector(row.provider)
-    site = site_at(
-        row.tenant, row.connection, connector, row.settings, flow="authorization_code"
-    ).of(opened.get("person", ""))
+    auth = found.site.auth
+    declared = found.site.fill(auth.issuer) if isinstance(auth, AuthorizationCode) else ""
+    is_elsewhere = redirect_uri not in ("", found.redirect_uri)
+    if is_elsewhere or (declared and issuer != declared):
+        # One provider's answer in another's place: the code may be meant to reach a third party.
+        raise AuthorizationInvalidError(
+            f"what came back is not the answer of {found.site.manifest.name}, which was asked",
+            hint="Start again; if it happens twice, tell the operator.",
+        )
+    return found
+
+
+async def redeem_code(sign_in: SignIn, code: str, *, flows: Flows) -> TokenSet:
+    """Exchange a code for tokens; raises GrantRefusedError or another ProviderError."""
     given = {
         "code": SecretStr(code),
-        "redirect_uri": SecretStr(row.redirect_uri),
-        "verifier": SecretStr(opened["verifier"]),
+        "redirect_uri": SecretStr(sign_in.redirect_uri),
+        "verifier": sign_in.verifier,
     }
-    return site, await flows.obtain(site, given)
+    return await flows.obtain(sign_in.site, given)
 
 
 def _digest(state_token: str) -> str:
     return hashlib.sha256(state_token.encode()).hexdigest()
+
+
+def _browser_digest(browser: str) -> str:
+    return _digest(browser) if browser else ""

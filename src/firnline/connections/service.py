@@ -19,6 +19,7 @@ from firnline.connections.authorize import (
     WrongFlowError,
     redeem_code,
     start_authorization,
+    take_sign_in,
 )
 from firnline.connections.channel import Channel
 from firnline.connections.clients import ClientRegistry
@@ -70,7 +71,7 @@ class Connections:
         """Open state, vault and transport as `settings` say, and close them in the end."""
         state = await State.open(settings)
         try:
-            vault = Vault.open(settings)
+            vault = await Vault.open(settings, state=state, clock=clock)
             async with Transport(routes=settings.routes, clock=clock) as transport:
                 opened = cls(
                     state=state, vault=vault, transport=transport, clock=clock, settings=settings
@@ -85,6 +86,11 @@ class Connections:
     async def close(self) -> None:
         """Wait for renewals under way; call before closing state and transport."""
         await self._flights.finish()
+
+    @property
+    def vault(self) -> Vault:
+        """What seals the connections' secrets."""
+        return self._vault
 
     @property
     def state(self) -> State:
@@ -133,9 +139,17 @@ class Connections:
         return (await self.flows.obtain(site)).access_token
 
     async def start_authorization(
-        self, tenant_spec: TenantSpec, name: str, *, redirect_uri: str, person: str = ""
+        self,
+        tenant_spec: TenantSpec,
+        name: str,
+        *,
+        redirect_uri: str,
+        person: str = "",
+        browser: str = "",
     ) -> AuthorizationStart:
         """Return the link that a person opens to connect a system, for all or for themselves.
+
+        What is started in the browser session `browser` can only be finished in it.
 
         Raises WrongFlowError, ClientMissingError or what `channel` raises of the declaration.
         """
@@ -147,26 +161,39 @@ class Connections:
             site,
             auth,
             redirect_uri=redirect_uri,
+            browser=browser,
             clients=self.clients,
             state=self._state,
             vault=self._vault,
             clock=self._clock,
         )
 
-    async def finish_authorization(self, state: str, code: str) -> ConnectionRow:
+    async def finish_authorization(
+        self,
+        state: str,
+        code: str,
+        *,
+        browser: str = "",
+        redirect_uri: str = "",
+        issuer: str = "",
+    ) -> ConnectionRow:
         """Turn the code that came back into a stored, active connection.
 
-        Raises AuthorizationInvalidError, GrantRefusedError or another ProviderError.
+        `browser` is the session that it came back to, `redirect_uri` where, `issuer` the `iss`
+        beside it. Raises OtherBrowserError, AuthorizationInvalidError, GrantRefusedError or
+        another ProviderError.
         """
-        site, tokens = await redeem_code(
+        sign_in = await take_sign_in(
             state,
-            code,
-            flows=self.flows,
+            browser=browser,
+            redirect_uri=redirect_uri,
+            issuer=issuer,
             state=self._state,
             vault=self._vault,
             clock=self._clock,
         )
-        return await self._activate(site, tokens)
+        tokens = await redeem_code(sign_in, code, flows=self.flows)
+        return await self._activate(sign_in.site, tokens)
 
     async def connect(
         self,
