@@ -407,7 +407,7 @@ async def opened(
             settings=settings,
             clock=clock,
             connections=connections,
-            vault=Vault.open(settings),
+            vault=connections.vault,
             read_only=read_only,
         )
         try:

@@ -94,7 +94,7 @@ async def test_sealed_token_opens_for_its_person_alone(bench: Bench) -> None:
     state = bench.connections.state
     bob = await state.connection("acme", "clips", BOB)
     assert bob is not None and bob.token_ciphertext is not None
-    vault = Vault.open(bench.settings)
+    vault = await Vault.open(bench.settings, state=state)
     for holder in ("clips", "clips ann@north.test", ""):
         with pytest.raises(VaultKeyInvalidError):
             await vault.unseal(

@@ -1,71 +1,75 @@
 """The vault: small secrets as ciphertext, for the state store to keep.
 
-AES-256-GCM with a key per tenant derived from the master key, bound to what the secret is for, so
-that a ciphertext copied to another tenant, connection or purpose does not open.
+AES-256-GCM with a random data key per tenant, bound to what the secret is for, so that a ciphertext
+copied to another tenant, connection or purpose does not open. Data keys lie in the state database,
+wrapped with a master key from the settings or from the file in home.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
+import asyncio
 import secrets
-import stat
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pydantic import SecretStr
+from pydantic import SecretBytes
 
-from firnline.errors import FirnlineError
+from firnline.clock import Clock, SystemClock
+from firnline.connections import envelope
+from firnline.connections.data_keys import DataKeys
+from firnline.connections.keyring import (
+    KEY_BYTES,
+    Keyring,
+    MasterKey,
+    VaultKeyInvalidError,
+    open_keyring,
+)
 from firnline.settings import Settings
+from firnline.state.sealed import FIRST_FORM, Purpose, SealedSecret, version_of
+from firnline.state.state import State
 
-Purpose = Literal["token", "client", "verifier"]
-
-KEY_BYTES = 32
-NONCE_BYTES = 12
-FORM = b"\x01"  # first byte of every ciphertext: which algorithm and key derivation made it
-
-
-class VaultKeyInvalidError(FirnlineError):
-    """The vault's key is malformed, lies open, or is not the one that sealed the secrets."""
-
-    code = "vault_key_invalid"
-    exit_code = 2
+__all__ = ["Purpose", "Vault", "VaultKeyInvalidError"]
 
 
 class Vault:
-    """Seals and opens secrets under one master key."""
+    """Seals and opens secrets. One per process, safe to share; made by `Vault.open`."""
 
-    def __init__(self, master_key: SecretStr, *, origin: str = "FIRNLINE_VAULT_KEY") -> None:
-        """Take the key and, for people who look for another, where it came from."""
-        self._master_key = master_key
-        self._origin = origin
-        _key_bytes(master_key)
+    def __init__(self, keys: DataKeys, *, installation: SecretBytes) -> None:
+        """Take the data keys, and the secret that derived keys come from."""
+        self.keys = keys
+        self._installation = installation
 
     @classmethod
-    def open(cls, settings: Settings) -> Vault:
-        """Use the configured key, or the one in home, made on first use.
+    async def open(cls, settings: Settings, *, state: State, clock: Clock | None = None) -> Vault:
+        """Use the configured master keys, or those in home; one is made there on first use.
 
         Raises VaultKeyInvalidError.
         """
-        if settings.vault_key is not None:
-            return cls(settings.vault_key)
-        return cls(_key_of_home(settings.home), origin=str(settings.home / "vault.key"))
+        is_new = await state.keys.installation() is None
+        older = await state.sealed.of_the_first_form() if is_new else []
+        is_used = bool(older) or (is_new and await state.sealed.keeps_a_record())
+        may_make = is_new and not is_used
+        keyring = await asyncio.to_thread(open_keyring, settings, may_make=may_make)
+        keys = DataKeys(state.keys, keyring=keyring, clock=clock or SystemClock())
+        installation = await keys.installation()
+        if installation is None:
+            random = SecretBytes(secrets.token_bytes(KEY_BYTES))
+            secret = _secret_of_old(keyring, older) if is_used else random
+            installation = await keys.make_installation(secret)
+        return cls(keys, installation=installation)
 
     async def seal(
         self, secret: Mapping[str, Any], *, purpose: Purpose, tenant: str, connection: str
     ) -> bytes:
-        """Return `secret` (a small JSON object) as ciphertext."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        bound = _associated(purpose, tenant, connection)
-        sealed = self._cipher(tenant).encrypt(nonce, orjson.dumps(dict(secret)), bound)
-        return FORM + nonce + sealed
+        """Return `secret` (a small JSON object) as ciphertext, to be stored soon.
+
+        Raises VaultKeyInvalidError.
+        """
+        key = await self.keys.newest(tenant)
+        place = (purpose, tenant, connection)
+        return envelope.seal(orjson.dumps(dict(secret)), key.secret, key.version, place)
 
     async def unseal(
         self, ciphertext: bytes, *, purpose: Purpose, tenant: str, connection: str
@@ -74,84 +78,64 @@ class Vault:
 
         Raises VaultKeyInvalidError when it does not open.
         """
-        start = len(FORM)
-        nonce, sealed = ciphertext[start : start + NONCE_BYTES], ciphertext[start + NONCE_BYTES :]
-        try:
-            if not ciphertext.startswith(FORM) or len(nonce) != NONCE_BYTES:
-                raise InvalidTag
-            bound = _associated(purpose, tenant, connection)
-            plain = self._cipher(tenant).decrypt(nonce, sealed, bound)
-        except InvalidTag:
-            raise VaultKeyInvalidError(
-                f"the stored {purpose} of {connection!r} at {tenant!r} does not open with the key "
-                f"from {self._origin}: another one sealed it",
-                hint="Put that key back (FIRNLINE_VAULT_KEY, or vault.key in home), or connect "
-                f"again: firnline connect {tenant} {connection}",
-            ) from None
-        opened: dict[str, Any] = orjson.loads(plain)
+        place = (purpose, tenant, connection)
+        opened: dict[str, Any] = orjson.loads(await self._plain(ciphertext, place))
         return opened
 
     def derive(self, label: bytes) -> bytes:
-        """Return a key of its own for another use, the same in every process of this home."""
-        return self._derived(b"firnline derived 1 " + label)
+        """Return a key of its own for another use: the same always and in every process."""
+        return envelope.derived(self._installation, b"firnline derived 1 " + label)
 
-    def _cipher(self, tenant: str) -> AESGCM:
-        return AESGCM(self._derived(b"firnline vault 1 " + tenant.encode()))
+    async def _plain(self, ciphertext: bytes, place: tuple[str, str, str]) -> bytes:
+        if ciphertext.startswith(FIRST_FORM):
+            return self._plain_of_first_form(ciphertext, place)
+        version = version_of(ciphertext)
+        # Once more from the database: it may have been put back from a backup meanwhile.
+        for again in (False, True):
+            key = await self.keys.of_version(place[1], version, again=again) if version else None
+            if key is None:
+                continue
+            try:
+                return envelope.unseal(ciphertext, key.secret, version, place)
+            except InvalidTag:
+                continue
+        raise self._unopened(place)
 
-    def _derived(self, info: bytes) -> bytes:
-        kdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info)
-        return kdf.derive(_key_bytes(self._master_key))
+    def _plain_of_first_form(self, ciphertext: bytes, place: tuple[str, str, str]) -> bytes:
+        for master in self.keys.keyring.keys:
+            try:
+                return envelope.unseal_first_form(ciphertext, master, place)
+            except InvalidTag:
+                continue
+        raise self._unopened(place)
 
-
-def _associated(purpose: str, tenant: str, connection: str) -> bytes:
-    return orjson.dumps([purpose, tenant, connection])
-
-
-def _key_bytes(key: SecretStr) -> bytes:
-    text = key.get_secret_value().strip()
-    try:
-        decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        decoded = b""
-    if len(decoded) != KEY_BYTES:
-        raise VaultKeyInvalidError(
-            f"the vault key is not {KEY_BYTES} bytes in base64url",
-            hint="Make one with: python -c 'import base64, os; "
-            "print(base64.urlsafe_b64encode(os.urandom(32)).decode())'",
+    def _unopened(self, place: tuple[str, str, str]) -> VaultKeyInvalidError:
+        purpose, tenant, connection = place
+        return VaultKeyInvalidError(
+            f"the stored {purpose} of {connection!r} at {tenant!r} does not open with the keys "
+            f"from {self.keys.keyring.origin}: another one sealed it, or it was changed",
+            hint="Put that key back (FIRNLINE_VAULT_KEY, or vault.key in home), or connect "
+            f"again: firnline connect {tenant} {connection}",
         )
-    return decoded
 
 
-def _key_of_home(home: Path) -> SecretStr:
-    path = home / "vault.key"
+def _secret_of_old(keyring: Keyring, older: Sequence[SealedSecret]) -> SecretBytes:
+    """Return the master key of before there were data keys: keys derived from it stay the same."""
+    if not older:
+        return keyring.keys[-1].secret
+    for master in keyring.keys:
+        if any(_opens(secret, master) for secret in older):
+            return master.secret
+    raise VaultKeyInvalidError(
+        f"nothing that is stored opens with the keys from {keyring.origin}: another one sealed it",
+        hint=f"Put that key back, {keyring.where_to_add()}.",
+    )
+
+
+def _opens(secret: SealedSecret, master: MasterKey) -> bool:
+    place = (secret.sealed.purpose, secret.tenant, secret.place)
     try:
-        if not path.exists():
-            _make_key(path)
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise VaultKeyInvalidError(
-                f"{path} can be read by others", hint=f"Run: chmod 600 {path}"
-            )
-        return SecretStr(path.read_text("ascii"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise VaultKeyInvalidError(
-            f"{path} cannot be used ({type(error).__name__})",
-            hint="Make it readable for this user, or set FIRNLINE_VAULT_KEY.",
-        ) from error
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key whole or not at all; of two processes at once, the first one's counts."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    opened = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(opened, "wb") as file:
-            file.write(base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()
+        envelope.unseal_first_form(secret.ciphertext, master, place)
+    except InvalidTag:
+        return False
+    return True

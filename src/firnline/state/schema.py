@@ -179,3 +179,17 @@ audit_chains = Table(
     SqlColumn("anchor_digest", String(64), nullable=False),
     SqlColumn("seal", String(64), nullable=False),
 )
+
+# The keys that secrets are sealed with, each wrapped with a master key that is not in here. A
+# tenant's newest `seal` key seals; older ones open what they sealed. The one `derive` key belongs
+# to the installation: its `master` names the master key that new keys are wrapped with.
+data_keys = Table(
+    "data_keys",
+    metadata,
+    _key("tenant"),
+    SqlColumn("purpose", String(20), primary_key=True),
+    SqlColumn("version", Integer, primary_key=True, autoincrement=False),
+    SqlColumn("master", String(64), nullable=False),
+    SqlColumn("wrapped", LargeBinary, nullable=False),
+    SqlColumn("made_at", UtcDateTime, nullable=False),
+)

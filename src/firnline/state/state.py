@@ -25,7 +25,9 @@ from firnline.state import schema
 from firnline.state.askers import AskerStore
 from firnline.state.audit import AuditChain
 from firnline.state.database import StateUnavailableError, open_engine
+from firnline.state.keys import DataKeyStore
 from firnline.state.rows import AuthorizationRow, ClientRow, ConnectionRow, OperationRow
+from firnline.state.sealed import DataKeyGoneError, SealedStore, key_is_held, unless_resealed
 
 
 class StaleRowError(FirnlineError):
@@ -54,6 +56,8 @@ class State:
         self._engine = engine
         self._reading = engine.execution_options(firnline_reads=True)
         self.askers = AskerStore(engine, self._reading)
+        self.keys = DataKeyStore(engine, self._reading)
+        self.sealed = SealedStore(engine, self._reading)
 
     @classmethod
     async def open(cls, settings: Settings) -> State:
@@ -86,12 +90,13 @@ class State:
         if not row.person:
             del values["person"]
         async with self._engine.begin() as connection:
+            if not await key_is_held(connection, table, values):
+                raise StaleRowError(row.tenant, row.name)
             if row.version == 0:
                 await _insert_new(connection, table, values, StaleRowError(row.tenant, row.name))
                 return stored
-            changed = await connection.execute(
-                update(table).where(*one, table.c.version == row.version).values(values)
-            )
+            one = (*one, table.c.version == row.version, *unless_resealed(table, values))
+            changed = await connection.execute(update(table).where(*one).values(values))
             if changed.rowcount != 1:
                 raise StaleRowError(row.tenant, row.name)
         return stored
@@ -291,9 +296,12 @@ class State:
     async def save_authorization(self, row: AuthorizationRow, *, now: datetime) -> None:
         """Remember a started sign-in, and forget those that ran out."""
         table = schema.authorizations
+        values = _with_json_settings(row)
         async with self._engine.begin() as connection:
+            if not await key_is_held(connection, table, values):
+                raise DataKeyGoneError(row.tenant)
             await connection.execute(delete(table).where(table.c.expires_at <= now))
-            await connection.execute(insert(table).values(_with_json_settings(row)))
+            await connection.execute(insert(table).values(values))
 
     async def take_authorization(
         self, state_digest: str, *, now: datetime
@@ -313,6 +321,8 @@ class State:
         """Store an OAuth client, replacing the one registered for the same scope."""
         table = schema.clients
         async with self._engine.begin() as connection:
+            if not await key_is_held(connection, table, asdict(row)):
+                raise DataKeyGoneError(row.tenant)
             await connection.execute(
                 delete(table).where(
                     table.c.tenant == row.tenant,
