@@ -1,12 +1,22 @@
 """Durable facts about tenants: SQLite in home by default, PostgreSQL when there are many nodes."""
 
-from firnline.state.rows import AuthorizationRow, ClientRow, ConnectionRow, OperationRow
-from firnline.state.state import StaleRowError, State, operation_id_of
+from firnline.state.connections import StaleRowError
+from firnline.state.rows import (
+    AuthorizationRow,
+    ClientRow,
+    ConnectionEvent,
+    ConnectionRow,
+    ConnectionState,
+    OperationRow,
+)
+from firnline.state.state import State, operation_id_of
 
 __all__ = [
     "AuthorizationRow",
     "ClientRow",
+    "ConnectionEvent",
     "ConnectionRow",
+    "ConnectionState",
     "OperationRow",
     "StaleRowError",
     "State",

@@ -6,16 +6,39 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, event, func, insert, literal, select
+from sqlalchemy import (
+    Connection,
+    MetaData,
+    Table,
+    event,
+    func,
+    insert,
+    inspect,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateColumn
 
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
-from firnline.state.schema import SCHEMA_VERSION, metadata, operations, schema_versions
+from firnline.state.schema import (
+    EVENTS,
+    SCHEMA_VERSION,
+    connection_facts_of_version_5,
+    connections,
+    counters,
+    metadata,
+    operations,
+    personal_connections,
+    schema_versions,
+)
 
 BUSY_TIMEOUT_MS = 10_000
+PREPARING_LOCK = 0x6669726E  # any number that others leave alone
 
 
 class StateUnavailableError(FirnlineError):
@@ -99,15 +122,22 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _prepare(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # SQLite's write lock is held already. Two that make the same table at once would fail.
+        connection.execute(select(func.pg_advisory_xact_lock(PREPARING_LOCK)))
     metadata.create_all(connection)
+    if connection.scalar(select(counters.c.last).where(counters.c.name == EVENTS)) is None:
+        connection.execute(insert(counters).values(name=EVENTS, last=0))
     found = connection.execute(select(func.max(schema_versions.c.version))).scalar()
     if found is None:
         connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
     elif found > SCHEMA_VERSION:
         raise StateVersionError(found)
     elif found < SCHEMA_VERSION:
-        if found < 2:  # what versions 3 to 5 add are new tables alone
+        if found < 2:  # what versions 3 and 4 add are new tables alone
             _give_operations_versions(connection)
+        if found < 5:
+            _give_connections_states(connection)
         connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
 
 
@@ -118,3 +148,15 @@ def _give_operations_versions(connection: Connection) -> None:
     first = select(*(old.c[name] for name in kept), literal(1))
     connection.execute(insert(operations).from_select([*kept, "version"], first))
     old.drop(connection)
+
+
+def _give_connections_states(connection: Connection) -> None:
+    """Add what schema version 4 did not know of connections: when their states began, and more."""
+    for table in (connections, personal_connections):
+        known = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in connection_facts_of_version_5():
+            if column.name in known:  # the table itself is newer than the database
+                continue
+            described = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
+        connection.execute(update(table).values(state_at=table.c.updated_at))

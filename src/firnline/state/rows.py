@@ -13,8 +13,15 @@ from typing import Any, Literal, Self
 
 import orjson
 
-ConnectionState = Literal["pending", "active", "needs_reconnect", "disabled"]
-
+ConnectionState = Literal[
+    "pending",  # signed in, waits for a person's confirmation
+    "active",
+    "expiring",  # works, but ends at a known time unless a person connects again
+    "needs_reconnect",  # the provider does not take it any more
+    "revoked",  # ended here on purpose: there is no token any more
+    "disabled",  # switched off here, the token is kept
+]
+WORKING: tuple[ConnectionState, ...] = ("active", "expiring")
 
 _SUMS = ("times", "bytes", "rows")
 
@@ -25,7 +32,10 @@ class ConnectionRow:
 
     `settings` are those that the token was obtained with. `version` is 0 for a row that was never
     stored and grows with each save; saving an outdated row is refused. `person` is the e-mail of
-    whom a personal connection belongs to, empty for the organisation's own.
+    whom a personal connection belongs to, empty for the organisation's own. `state_at`, when the
+    state began, is the store's to know: what a saved row says is not looked at.
+    `renewal_began_at` stands while the provider is asked for a new token, and stays when nobody
+    learned the answer; `renewal_error` is what the last attempt failed with.
     """
 
     tenant: str
@@ -43,6 +53,32 @@ class ConnectionRow:
     expires_at: datetime | None = None
     version: int = 0
     person: str = ""
+    state_at: datetime | None = None
+    flow: str = ""
+    scopes: tuple[str, ...] = ()
+    refresh_expires_at: datetime | None = None
+    renewal_began_at: datetime | None = None
+    renewal_error: str = ""
+
+    @property
+    def is_working(self) -> bool:
+        """Say whether calls may be made with it."""
+        return self.state in WORKING
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEvent:
+    """A connection's state became another; `before` is "" for one that is new."""
+
+    number: int
+    tenant: str
+    name: str
+    person: str
+    provider: str
+    before: str
+    state: ConnectionState
+    reason: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
