@@ -30,7 +30,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": {"cache", "catalog", "connectors", "spec"},
     "graph": {"access", "cache", "catalog", "connectors", "spec", "state"},
     "observe": set(),
-    "web": {"access", "app", "cache", "catalog", "graph", "observe"},
+    "web": {
+        *("access", "app", "cache", "catalog", "connections", "graph", "observe", "state"),
+        "transport",
+    },
     "sandbox": {"connectors", "connections", "spec", "state", "transport"},
 }
 SHARED = {"errors", "clock", "settings", "recent", "flights", "__init__"}

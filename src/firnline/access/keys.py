@@ -49,7 +49,7 @@ class TrustedKey:
 
     def is_same_as(self, other: TrustedKey) -> bool:
         """Say whether the other is this key, with the same id and the same algorithms."""
-        return (
+        return self is other or (
             self.key_id == other.key_id
             and self.algorithms == other.algorithms
             and self.key.thumbprint() == other.key.thumbprint()

@@ -15,14 +15,12 @@ import uvicorn
 from rich.console import Console
 from uvicorn.supervisors.statreload import StatReload
 
-from firnline.access.principal import TokenVerifier
 from firnline.app import opened
 from firnline.cli.running import AsJson, Directory, print_json, report
 from firnline.errors import FirnlineError
 from firnline.settings import read_settings
-from firnline.web.application import create_web
-from firnline.web.backend import ProjectGateway
 from firnline.web.collector import settled_collector
+from firnline.web.project import project_web
 from firnline.web.server import address_of, create_server, open_socket, run_serving
 
 
@@ -47,13 +45,7 @@ def serve(
 async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) -> None:
     settings = read_settings()
     url = address_of(listening)
-    async with opened(directory, settings, read_only=True) as app:
-        web = create_web(
-            gateway=ProjectGateway(app),
-            verifier=TokenVerifier.from_settings(settings, clock=app.clock),
-            settings=settings,
-            clock=app.clock,
-        )
+    async with opened(directory, settings, read_only=True) as app, project_web(app) as web:
         announce(url, development=settings.development, as_json=as_json)
         async with app.serving():
             with settled_collector():

@@ -6,24 +6,17 @@ import socket
 
 from rich.console import Console
 
-from firnline.access.principal import TokenVerifier
 from firnline.app import App
-from firnline.web.application import create_web
-from firnline.web.backend import ProjectGateway
+from firnline.web.project import project_web
 from firnline.web.server import address_of, create_server
 
 
 async def serve_demo(app: App, listening: socket.socket, console: Console) -> None:
     """Answer at the socket, as `firnline serve` does with the development sign-in on."""
     url = address_of(listening)
-    web = create_web(
-        gateway=ProjectGateway(app),
-        verifier=TokenVerifier.from_settings(app.settings, clock=app.clock),
-        settings=app.settings,
-        clock=app.clock,
-    )
     console.print()
     console.print(f"[bold]GraphiQL: {url}/signin[/]  (choose a tenant and a person)")
     console.print(f"GraphQL:  {url}/graphql  (POST, with a bearer token)")
     console.print("[dim]Serving until interrupted (Ctrl-C).[/]")
-    await create_server(web).serve(sockets=[listening])
+    async with project_web(app) as web:
+        await create_server(web).serve(sockets=[listening])

@@ -19,6 +19,7 @@ from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.web.assets import Assets
+from firnline.web.authentication import Authentication
 from firnline.web.connection import CONNECTIONS_MAX
 from firnline.web.figures import FiguresEdge
 from firnline.web.gateway import Gateway
@@ -33,9 +34,18 @@ from firnline.web.signin import OwnAddress, Sessions, SignIn
 
 
 def create_web(
-    *, gateway: Gateway, verifier: TokenVerifier, settings: Settings, clock: Clock
+    *,
+    gateway: Gateway,
+    verifier: TokenVerifier,
+    settings: Settings,
+    clock: Clock,
+    authentication: Authentication | None = None,
 ) -> ASGIApp:
-    """Return the web application; sign-in and GraphiQL are in it in development only."""
+    """Return the web application; sign-in and GraphiQL are in it in development only.
+
+    `authentication` says who asks where more than tokens of `verifier` are accepted.
+    """
+    authentication = authentication or Authentication(verifier)
     assets = Assets()
     pages = _pages(assets)
     refuser = Refuser(pages)
@@ -51,7 +61,7 @@ def create_web(
     )
     edge = GraphEdge(
         gateway,
-        verifier,
+        authentication,
         limiter=limiter,
         streams=streams,
         clock=clock,

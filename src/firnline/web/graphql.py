@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from firnline.access.principal import Principal, TokenRefusedError, TokenVerifier
+from firnline.access.principal import Principal
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.deadline import Deadline, in_time
+from firnline.web.authentication import Authentication, bearer_of
 from firnline.web.body import graph_request, read_content
 from firnline.web.departure import while_connected
 from firnline.web.events import EventsReply
@@ -56,7 +57,7 @@ class GraphEdge:
     def __init__(
         self,
         gateway: Gateway,
-        verifier: TokenVerifier,
+        authentication: Authentication,
         *,
         limiter: QueryLimiter,
         streams: OpenStreams,
@@ -64,7 +65,7 @@ class GraphEdge:
         deadline_s: float,
     ) -> None:
         self._gateway = gateway
-        self._verifier = verifier
+        self._authentication = authentication
         self._limiter = limiter
         self._deadline_s = deadline_s
         self._replies = KnownReplies()
@@ -102,7 +103,7 @@ class GraphEdge:
 
     async def _reply_in_time(self, head: RequestHead, receive: Receive, media: str) -> ASGIApp:
         deadline = Deadline(self._deadline_s)
-        principal = self._authenticate(head)
+        principal = await self._authentication.principal(bearer_of(head))
         content = await in_time(read_content(head, receive), deadline)
         slot = slot_of(principal, head.method, media, content)
         found = self._replies.find(slot)
@@ -123,7 +124,7 @@ class GraphEdge:
         self, head: RequestHead, receive: Receive, form: str, media: str
     ) -> ASGIApp:
         deadline = Deadline(self._deadline_s)
-        principal = self._authenticate(head)
+        principal = await self._authentication.principal(bearer_of(head))
         asked = graph_request(head, await in_time(read_content(head, receive), deadline))
         return await self._in_parts(principal, asked, receive, form, media, deadline)
 
@@ -148,13 +149,14 @@ class GraphEdge:
     async def _reply_in_events(self, head: RequestHead, receive: Receive, accept: str) -> ASGIApp:
         """Answer a client that takes a stream: a subscription so, all else as it likes better."""
         deadline = Deadline(self._deadline_s)
-        principal = self._authenticate(head)
-        seconds_left = self._verifier.seconds_left(_token_of(head))
+        token = bearer_of(head)
+        principal = await self._authentication.principal(token)
         asked = graph_request(head, await in_time(read_content(head, receive), deadline))
         if await self._gateway.is_subscription(principal, asked):
             if head.method == "HEAD":
                 raise MethodNotAllowedError("GET, POST")
-            return await self._subscribing.reply(principal, asked, receive, seconds_left)
+            standing = await self._authentication.standing(token)
+            return await self._subscribing.reply(principal, asked, receive, standing)
         try:
             media = choose_media(accept)
         except NotAcceptableError:
@@ -178,19 +180,6 @@ class GraphEdge:
                 raise
             # The request was well-formed, its document was not: that is a GraphQL response.
             return GraphAnswer(graphql_errors(error), error.status, has_errors=True)
-
-    def _authenticate(self, head: RequestHead) -> Principal:
-        return self._verifier.verify(_token_of(head))
-
-
-def _token_of(head: RequestHead) -> str:
-    value = head.text(b"authorization")
-    if not value or "," in value:  # no token has a comma: it joins repeated headers
-        raise TokenRefusedError("there must be exactly one Authorization header")
-    scheme, _, token = value.partition(" ")
-    if scheme.lower() != "bearer":
-        raise TokenRefusedError("the Authorization header is not of the Bearer scheme")
-    return token
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ at each time, and each has a deadline of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,7 @@ from firnline.access.principal import Principal
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.graph.deadline import Deadline, in_time
+from firnline.web.authentication import Standing
 from firnline.web.departure import while_connected
 from firnline.web.events import EventsReply
 from firnline.web.gateway import Gateway, GraphAnswer, GraphRequest, Live
@@ -57,7 +58,7 @@ class Subscribing:
         self._lines: dict[str, asyncio.Semaphore] = {}
 
     async def reply(
-        self, principal: Principal, request: GraphRequest, receive: Receive, seconds_left: float
+        self, principal: Principal, request: GraphRequest, receive: Receive, standing: Standing
     ) -> EventsReply:
         """Return the stream of a subscription; raises what refuses it."""
         request = replace(request, takes_events=True)
@@ -67,8 +68,10 @@ class Subscribing:
             first = await while_connected(work, receive, Deadline(self._deadline_s))
             following = None
             if first.live is not None and not first.live.is_last:
-                following = LiveAnswers(self, principal, request, first.live, clock=self._clock)
-            return EventsReply(first.body, following, seconds_left, held.pop_all())
+                following = LiveAnswers(
+                    self, principal, request, first.live, standing.check, clock=self._clock
+                )
+            return EventsReply(first.body, following, standing.seconds_left, held.pop_all())
 
     async def asked_again(self, principal: Principal, request: GraphRequest) -> GraphAnswer:
         """Return the answer of this moment."""
@@ -92,12 +95,14 @@ class LiveAnswers:
         principal: Principal,
         request: GraphRequest,
         first: Live,
+        check: Callable[[], Awaitable[None]],
         *,
         clock: Clock,
     ) -> None:
         self._subscribing = subscribing
         self._principal = principal
         self._request = replace(request, known=first.fingerprint)
+        self._check = check
         self._clock = clock
         self._live: Live | None = first
         self._asked_s = clock.monotonic()
@@ -131,5 +136,7 @@ class LiveAnswers:
             await self._subscribing.changed(
                 self._principal, before, within_s=max(0.0, before.renewed_s - before.rest_s)
             )
+        # A credential that ended meanwhile ends the stream, before anything else is read.
+        await self._check()
         self._asked_s = self._clock.monotonic()
         return await self._subscribing.asked_again(self._principal, self._request)
