@@ -1,7 +1,8 @@
 """The tables of the durable facts, for SQLite and PostgreSQL alike.
 
-Every table starts its key with the tenant. Secrets are ciphertext of the vault; the state of a
-pending authorization is kept as a digest, so that a copy of this database finishes no sign-in.
+Every table of a tenant's facts starts its key with the tenant. Secrets are ciphertext of the
+vault; the state of a pending authorization is kept as a digest, so that a copy of this database
+finishes no sign-in.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
+    BigInteger,
     DateTime,
     Dialect,
     Index,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
+from sqlalchemy import Column as SqlColumn
 
 SCHEMA_VERSION = 5
 
@@ -73,6 +75,19 @@ def _connection_facts() -> list[SqlColumn[Any]]:
         SqlColumn("expires_at", UtcDateTime),
         SqlColumn("updated_at", UtcDateTime, nullable=False),
         SqlColumn("version", Integer, nullable=False),
+        *connection_facts_of_version_5(),
+    ]
+
+
+def connection_facts_of_version_5() -> list[SqlColumn[Any]]:
+    """Return what schema version 5 added to the facts about a connection."""
+    return [
+        SqlColumn("state_at", UtcDateTime),
+        SqlColumn("flow", String(40), nullable=False, server_default=""),
+        SqlColumn("scopes", Text, nullable=False, server_default="[]"),
+        SqlColumn("refresh_expires_at", UtcDateTime),
+        SqlColumn("renewal_began_at", UtcDateTime),
+        SqlColumn("renewal_error", Text, nullable=False, server_default=""),
     ]
 
 
@@ -86,6 +101,42 @@ personal_connections = Table(
     _key("name"),
     SqlColumn("person", String(300), primary_key=True),
     *_connection_facts(),
+)
+
+# Changes of connections' states over all tenants. Numbers are given in the order of the commits,
+# without gaps: whoever gives one holds the counter's row until the commit.
+connection_events = Table(
+    "connection_events",
+    metadata,
+    SqlColumn("number", BigInteger, primary_key=True, autoincrement=False),
+    SqlColumn("tenant", String(200), nullable=False),
+    SqlColumn("name", String(200), nullable=False),
+    SqlColumn("person", String(300), nullable=False),
+    SqlColumn("provider", String(200), nullable=False),
+    SqlColumn("before", String(40), nullable=False),
+    SqlColumn("state", String(40), nullable=False),
+    SqlColumn("reason", Text, nullable=False),
+    SqlColumn("at", UtcDateTime, nullable=False),
+)
+Index("connection_events_by_tenant", connection_events.c.tenant, connection_events.c.number)
+Index("connection_events_by_time", connection_events.c.at)
+
+EVENTS = "connection_events"  # the counter of their numbers
+counters = Table(
+    "counters",
+    metadata,
+    SqlColumn("name", String(40), primary_key=True),
+    SqlColumn("last", BigInteger, nullable=False),
+)
+
+# Who alone may do something for a while. The fence grows whenever another one takes it.
+leases = Table(
+    "leases",
+    metadata,
+    SqlColumn("name", String(600), primary_key=True),
+    SqlColumn("holder", String(200), nullable=False),
+    SqlColumn("fence", BigInteger, nullable=False),
+    SqlColumn("ends_at", UtcDateTime, nullable=False),
 )
 
 catalogs = Table(
@@ -178,6 +229,31 @@ audit_chains = Table(
     SqlColumn("anchor_number", Integer, nullable=False),
     SqlColumn("anchor_digest", String(64), nullable=False),
     SqlColumn("seal", String(64), nullable=False),
+)
+
+
+# The keys that secrets are sealed with, each wrapped with a master key that is not in here. A
+# tenant's newest `seal` key seals; older ones open what they sealed. The one `derive` key belongs
+# to the installation: its `master` names the master key that new keys are wrapped with.
+data_keys = Table(
+    "data_keys",
+    metadata,
+    _key("tenant"),
+    SqlColumn("purpose", String(20), primary_key=True),
+    SqlColumn("version", Integer, primary_key=True, autoincrement=False),
+    SqlColumn("master", String(64), nullable=False),
+    SqlColumn("wrapped", LargeBinary, nullable=False),
+    SqlColumn("made_at", UtcDateTime, nullable=False),
+)
+
+# Connect links in use, and by which browser: digests, until the link runs out.
+connect_links = Table(
+    "connect_links",
+    metadata,
+    _key("tenant"),
+    SqlColumn("link", String(64), primary_key=True),
+    SqlColumn("browser", String(64), nullable=False),
+    SqlColumn("expires_at", UtcDateTime, nullable=False),
 )
 
 # API keys for programs. "*" as the tenant: of the whole installation. Of a secret only its digest

@@ -9,38 +9,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Table, delete, func, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from firnline.catalog.model import Catalog
-from firnline.errors import FirnlineError
 from firnline.settings import Settings
 from firnline.state import schema
 from firnline.state.api_keys import ApiKeyStore
 from firnline.state.askers import AskerStore
 from firnline.state.audit import AuditChain
+from firnline.state.connect_links import LinkClaims
+from firnline.state.connection_events import ConnectionEvents
+from firnline.state.connections import ending, ends_at, holder_of, row_of, save
 from firnline.state.database import StateUnavailableError, open_engine
+from firnline.state.keys import DataKeyStore
+from firnline.state.leases import Leases
 from firnline.state.rows import AuthorizationRow, ClientRow, ConnectionRow, OperationRow
-
-
-class StaleRowError(FirnlineError):
-    """Somebody else stored the same connection in between."""
-
-    code = "stale_connection"
-    retryable = True
-    status = 409
-
-    def __init__(self, tenant: str, name: str) -> None:
-        super().__init__(
-            f"connection {name!r} of {tenant!r} was changed at the same time",
-            hint="Read it again and repeat the change.",
-        )
+from firnline.state.sealed import DataKeyGoneError, SealedStore, key_is_held
 
 
 def operation_id_of(text: str) -> str:
@@ -56,6 +47,11 @@ class State:
         self._reading = engine.execution_options(firnline_reads=True)
         self.askers = AskerStore(engine, self._reading)
         self.api_keys = ApiKeyStore(engine, self._reading)
+        self.keys = DataKeyStore(engine, self._reading)
+        self.sealed = SealedStore(engine, self._reading)
+        self.connection_events = ConnectionEvents(self._reading)
+        self.leases = Leases(engine)
+        self.connect_links = LinkClaims(engine, self._reading)
 
     @classmethod
     async def open(cls, settings: Settings) -> State:
@@ -80,49 +76,50 @@ class State:
     async def save_connection(self, row: ConnectionRow) -> ConnectionRow:
         """Store `row` and return it with its new version; raises StaleRowError.
 
-        Version 0 stores a new connection; any other version replaces exactly that version.
+        Version 0 stores a new connection; any other version replaces exactly that version. A
+        change of its state is put on record in the same transaction.
         """
-        stored = replace(row, version=row.version + 1)
-        table, one = _holder(row.tenant, row.name, row.person)
-        values = _with_json_settings(stored)
-        if not row.person:
-            del values["person"]
         async with self._engine.begin() as connection:
-            if row.version == 0:
-                await _insert_new(connection, table, values, StaleRowError(row.tenant, row.name))
-                return stored
-            changed = await connection.execute(
-                update(table).where(*one, table.c.version == row.version).values(values)
-            )
-            if changed.rowcount != 1:
-                raise StaleRowError(row.tenant, row.name)
+            stored, event = await save(connection, row)
+        if event is not None:
+            self.connection_events.written()
         return stored
 
     async def connection(self, tenant: str, name: str, person: str = "") -> ConnectionRow | None:
         """Return the connection `name` of `tenant`, the organisation's own or a person's."""
-        table, one = _holder(tenant, name, person)
+        table, one = holder_of(tenant, name, person)
         found = await self._rows(select(table).where(*one))
-        return _connection_row(found[0]) if found else None
+        return row_of(found[0]) if found else None
 
     async def personal_connections(self, tenant: str) -> list[ConnectionRow]:
         """Return what people of `tenant` connected for themselves, in order of name and person."""
         table = schema.personal_connections
         query = select(table).where(table.c.tenant == tenant)
         rows = await self._rows(query.order_by(table.c.name, table.c.person))
-        return [_connection_row(row) for row in rows]
+        return [row_of(row) for row in rows]
 
     async def connections(self, tenant: str) -> list[ConnectionRow]:
         """Return the organisation's connections of `tenant`, in order of name."""
         table = schema.connections
         query = select(table).where(table.c.tenant == tenant).order_by(table.c.name)
-        return [_connection_row(row) for row in await self._rows(query)]
+        return [row_of(row) for row in await self._rows(query)]
 
     async def delete_connection(self, tenant: str, name: str, person: str = "") -> bool:
         """Forget a connection with its token; return whether there was one."""
-        table, one = _holder(tenant, name, person)
+        table, one = holder_of(tenant, name, person)
         async with self._engine.begin() as connection:
             gone = await connection.execute(delete(table).where(*one))
         return gone.rowcount == 1
+
+    async def connections_ending(self, before: datetime, *, count: int) -> list[ConnectionRow]:
+        """Return up to `count` working connections that end before a time, the first first.
+
+        They are those of all tenants, people's own included.
+        """
+        found: list[ConnectionRow] = []
+        for table in (schema.connections, schema.personal_connections):
+            found += [row_of(row) for row in await self._rows(ending(table, before, count))]
+        return sorted(found, key=ends_at)[:count]
 
     # -- catalogs -------------------------------------------------------------------------------
 
@@ -293,9 +290,20 @@ class State:
     async def save_authorization(self, row: AuthorizationRow, *, now: datetime) -> None:
         """Remember a started sign-in, and forget those that ran out."""
         table = schema.authorizations
+        values = _as_values(row)
         async with self._engine.begin() as connection:
+            if not await key_is_held(connection, table, values):
+                raise DataKeyGoneError(row.tenant)
             await connection.execute(delete(table).where(table.c.expires_at <= now))
-            await connection.execute(insert(table).values(_with_json_settings(row)))
+            await connection.execute(insert(table).values(values))
+
+    async def authorization(self, state_digest: str, *, now: datetime) -> AuthorizationRow | None:
+        """Return a started sign-in, which stays usable."""
+        table = schema.authorizations
+        found = await self._rows(
+            select(table).where(table.c.state_digest == state_digest, table.c.expires_at > now)
+        )
+        return _authorization_row(found[0]) if found else None
 
     async def take_authorization(
         self, state_digest: str, *, now: datetime
@@ -309,12 +317,14 @@ class State:
             found = taken.first()
         if found is None or found.expires_at <= now:
             return None
-        return AuthorizationRow(**_from_json_settings(found))
+        return _authorization_row(found)
 
     async def save_client(self, row: ClientRow) -> None:
         """Store an OAuth client, replacing the one registered for the same scope."""
         table = schema.clients
         async with self._engine.begin() as connection:
+            if not await key_is_held(connection, table, asdict(row)):
+                raise DataKeyGoneError(row.tenant)
             await connection.execute(
                 delete(table).where(
                     table.c.tenant == row.tenant,
@@ -341,31 +351,9 @@ class State:
             return list((await connection.execute(query)).all())
 
 
-def _holder(tenant: str, name: str, person: str) -> tuple[Table, tuple[ColumnElement[bool], ...]]:
-    """Return where a connection is kept, and what tells it from all others there."""
-    if not person:
-        table = schema.connections
-        return table, (table.c.tenant == tenant, table.c.name == name)
-    table = schema.personal_connections
-    return table, (table.c.tenant == tenant, table.c.name == name, table.c.person == person)
-
-
-async def _insert_new(
-    connection: AsyncConnection, table: Table, values: Mapping[str, Any], conflict: FirnlineError
-) -> None:
-    try:
-        await connection.execute(insert(table).values(values))
-    except IntegrityError:
-        raise conflict from None
-
-
-def _with_json_settings(row: ConnectionRow | AuthorizationRow) -> dict[str, Any]:
+def _as_values(row: AuthorizationRow) -> dict[str, Any]:
     return {**asdict(row), "settings": orjson.dumps(dict(row.settings)).decode()}
 
 
-def _from_json_settings(row: Row[Any]) -> dict[str, Any]:
-    return {**row._mapping, "settings": orjson.loads(row.settings)}
-
-
-def _connection_row(row: Row[Any]) -> ConnectionRow:
-    return ConnectionRow(**_from_json_settings(row))
+def _authorization_row(row: Row[Any]) -> AuthorizationRow:
+    return AuthorizationRow(**{**row._mapping, "settings": orjson.loads(row.settings)})
