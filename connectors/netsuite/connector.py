@@ -20,6 +20,7 @@ from firnline.connectors.protocol import (
     Verdict,
     VerifyQuery,
 )
+from firnline.connectors.quotas import QuotaReading
 
 from . import discovery, explaining, permissions, reading, refusals
 
@@ -72,6 +73,10 @@ class NetSuite(Connector):
     def classify(self, response: Response) -> Verdict:
         """Say what a refusal means."""
         return refusals.classify(response)
+
+    def quota(self, response: Response) -> Sequence[QuotaReading]:
+        """Read the one thing NetSuite says: that too many calls ran at a time."""
+        return refusals.concurrency(response)
 
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         """Return what a person's roles show."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from firnline.connectors.protocol import Grounds, Response, Verdict, grounds_of_status
+from firnline.connectors.quotas import CONCURRENCY, QuotaReading
 
 _TOKEN_ERRORS = {
     "invalid_grant": Grounds.TOKEN_REVOKED,
@@ -42,6 +43,13 @@ def classify(response: Response) -> Verdict:
     grounds = _grounds(response.status, code, message)
     # NetSuite documents no Retry-After, a gateway before it may send one.
     return Verdict(grounds, message, code, response.retry_after_s())
+
+
+def concurrency(response: Response) -> Sequence[QuotaReading]:
+    """Return that no place was free, when that is what the answer says."""
+    if response.status == 429 and classify(response).code == "CONCURRENCY_LIMIT_EXCEEDED":
+        return [QuotaReading(CONCURRENCY, None, 0.0)]
+    return ()
 
 
 def _grounds(status: int, code: str, message: str) -> Grounds:

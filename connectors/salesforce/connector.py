@@ -27,11 +27,12 @@ from firnline.connectors.protocol import (
     VerifyQuery,
     expect,
 )
+from firnline.connectors.quotas import QuotaReading
 from firnline.errors import FirnlineError
 
 from . import explaining
 from .discovery import API, discovery
-from .refusals import verdict
+from .refusals import usage, verdict
 from .sharing import mirrored_access
 from .verifying import hidden_fields, verify_request, visible_in
 
@@ -139,6 +140,10 @@ class Salesforce(Connector):
     def classify(self, response: Response) -> Verdict:
         """Say what a refusal means."""
         return verdict(response)
+
+    def quota(self, response: Response) -> Sequence[QuotaReading]:
+        """Read what is left of the org's calls, and whether too many long ones run."""
+        return usage(response)
 
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         """Return what the person's profile, permission sets and sharing let them read."""

@@ -6,9 +6,11 @@ error_description}; the user-info endpoint answers a bare word such as Bad_OAuth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from firnline.connectors.protocol import Grounds, Response, Verdict, grounds_of_status
+from firnline.connectors.quotas import CONCURRENCY, QuotaReading, salesforce_limit_info
 
 # The daily allowance is a rolling 24 hours without Retry-After: asking sooner only burns calls.
 _QUOTA_PAUSE_S = 900.0
@@ -57,6 +59,15 @@ def verdict(response: Response) -> Verdict:
         code=code,
         retry_after_s=_pause_s(response, grounds, message),
     )
+
+
+def usage(response: Response) -> Sequence[QuotaReading]:
+    """Return what an answer says about the day's calls and about the long ones at a time."""
+    code, message = ("", "") if response.status < 400 else _first_error(response)
+    if code == "REQUEST_LIMIT_EXCEEDED" and message.startswith("Concurrent"):
+        # The number counts calls that last over 20 s; fewer at a time is what helps.
+        return [*salesforce_limit_info(response), QuotaReading(CONCURRENCY, None, 0.0)]
+    return salesforce_limit_info(response)
 
 
 def _grounds(status: int, code: str, message: str) -> Grounds:

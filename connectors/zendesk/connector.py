@@ -30,6 +30,7 @@ from firnline.connectors.protocol import (
     VerifyQuery,
     expect,
 )
+from firnline.connectors.quotas import QuotaReading, rate_limit_headers
 
 from . import access, discovery, explaining, refusals
 
@@ -161,6 +162,10 @@ class Zendesk(Connector):
     def classify(self, response: Response) -> Verdict:
         """Say what a refusal means."""
         return refusals.classify(response)
+
+    def quota(self, response: Response) -> Sequence[QuotaReading]:
+        """Read what is left of the account's calls this minute."""
+        return rate_limit_headers(response, name="account", window_s=60.0)
 
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         """Return what `person` may read, mirrored from role, groups and organizations."""

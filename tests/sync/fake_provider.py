@@ -13,7 +13,8 @@ from firnline.cache.database import TenantDatabase
 from firnline.cache.naming import column_names, quote_identifier, table_reference
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo
 from firnline.connectors.auth_flows import ClientAssertion
-from firnline.connectors.manifest import Limits, Manifest
+from firnline.connectors.limits import Limits
+from firnline.connectors.manifest import Manifest
 from firnline.connectors.protocol import (
     Connector,
     Grounds,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from firnline.connectors.auth_flows import Auth
+from firnline.connectors.limits import Limits
 
 
 class _Closed(BaseModel):
@@ -22,15 +23,6 @@ class SettingSpec(_Closed):
     pattern: str
     example: str
     optional: bool = False
-
-
-class Limits(_Closed):
-    """What the provider allows, as far as a client can respect it beforehand."""
-
-    concurrency_max: int = 5
-    page_size: int = 1000
-    overlap_s: int = 120
-    pages_max: int = 10_000
 
 
 class Capabilities(_Closed):
@@ -63,6 +55,16 @@ class Verification(_Closed):
     """Whether the provider is asked which fields of an object the person reads, too."""
 
 
+class Csrf(_Closed):
+    """A token that the provider wants to see before it lets anybody write."""
+
+    path: str = Field(pattern="^/[^/]")
+    """What is read to be told the token; holds `{setting}` placeholders."""
+
+    header: str = Field(default="X-CSRF-Token", pattern="^[A-Za-z][A-Za-z0-9-]*$")
+    """Asks for a token (`Fetch`), tells it, shows it, and says that it is `Required`."""
+
+
 class Manifest(_Closed):
     """A connector's declaration.
 
@@ -85,6 +87,7 @@ class Manifest(_Closed):
     capabilities: Capabilities = Capabilities()
     verify: Verification | None = None
     headers: Mapping[str, str] = Field(default_factory=dict)
+    csrf: Csrf | None = None
 
     @field_validator("auth", mode="before")
     @classmethod

@@ -24,6 +24,7 @@ from firnline.catalog.model import Catalog, ObjectInfo
 
 if TYPE_CHECKING:
     from firnline.connectors.manifest import Manifest
+    from firnline.connectors.quotas import QuotaReading
 
 T = TypeVar("T")
 
@@ -289,6 +290,13 @@ class Connector(ABC):
     def refused(self, response: Response) -> bool:
         """Say whether an answer is a refusal; override where errors hide in a 200."""
         return not 200 <= response.status < 300
+
+    def quota(self, response: Response) -> Sequence[QuotaReading]:
+        """Return what an answer, a refusal included, tells about the manifest's budgets.
+
+        Pure; `connectors.quotas` reads the usual headers and bodies.
+        """
+        return ()
 
     @abstractmethod
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
