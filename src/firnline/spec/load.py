@@ -11,6 +11,7 @@ from pathlib import Path
 
 from firnline.connectors.manifest import Manifest
 from firnline.connectors.registry import connector_folders, load_manifest
+from firnline.spec.branding import LOGO_KINDS, logo_problem
 from firnline.spec.check import check_integration, check_tenant_spec
 from firnline.spec.document import Document, read_document
 from firnline.spec.model import IntegrationSpec, Project, TenantSpec
@@ -94,7 +95,20 @@ def _integration(
         return None
     integration, document = found
     problems += check_integration(integration, document, providers=providers)
+    problems += _logo(directory, integration, document)
     return integration
+
+
+def _logo(directory: Path, integration: IntegrationSpec, document: Document) -> Iterator[Problem]:
+    """Yield what keeps a logo that is a file from being shown."""
+    branding = integration.branding
+    if not branding.logo or branding.is_logo_elsewhere:
+        return
+    wrong = logo_problem(directory, branding.logo)
+    if wrong:
+        line, column = document.place(("branding", "logo"), value=True)
+        hint = f"Name a {LOGO_KINDS} file below {INTEGRATION_FILE}, or an https address."
+        yield Problem(document.file, line, column, "logo", wrong, hint)
 
 
 def _tenant_files(directory: Path, problems: list[Problem]) -> list[Path]:

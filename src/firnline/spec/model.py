@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from firnline.spec.agents import AgentName, AgentSpec, PeopleLinks
+from firnline.spec.branding import Branding
 from firnline.spec.closed import Closed
 from firnline.spec.modes import Mode, VerdictAge
 from firnline.spec.policy import Mask, OnlyFor, PolicyTest
@@ -318,6 +319,9 @@ class IntegrationSpec(Closed):
 
     agents: Mapping[AgentName, AgentSpec] = Field(default_factory=dict)
     """Who may act for people, by the name in their tokens; others are refused once one stands."""
+
+    branding: Branding = Branding()
+    """How the pages for connecting systems look."""
 
 
 class ConnectionSpec(Closed):

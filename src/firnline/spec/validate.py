@@ -40,6 +40,12 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
 _SCALARS = frozenset({"str", "int", "float", "bool"})
 # The patterns of the model, in words.
 _PATTERNS: Mapping[str, str] = {
+    r"^[^\x00-\x1f\x7f]{0,80}$": "must be one line of up to 80 characters",
+    r"^(#[0-9a-fA-F]{6})?$": 'must be a colour such as "#0f6c9c"',
+    r"^(https://[^\s\\]{1,500}|[^\s:\\]{1,200})?$": "must be a file's path, or an https address",
+    r"^(https://[^\s\\]{1,500}|mailto:[^\s?]{1,200}@[^\s?]{1,200})?$": (
+        "must be an https or mailto address"
+    ),
     r"^[A-Za-z][A-Za-z0-9]{0,62}$": "must be letters and digits, a letter first",
     r"^[A-Z][A-Za-z0-9]{0,62}$": "must be letters and digits, a capital letter first",
     r"^[a-z][A-Za-z0-9]{0,62}$": "must be letters and digits, a small letter first",
