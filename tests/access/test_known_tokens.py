@@ -87,13 +87,13 @@ def test_signature_is_checked_once_while_the_token_is_current(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     checked: list[str] = []
-    read = principal_module._read_claims
+    check = principal_module._check_signature
 
-    def counted(text: str, trusted: Any) -> Any:
+    def counted(text: str, trusted: Any) -> None:
         checked.append(text)
-        return read(text, trusted)
+        check(text, trusted)
 
-    monkeypatch.setattr(principal_module, "_read_claims", counted)
+    monkeypatch.setattr(principal_module, "_check_signature", counted)
     clock, text = SettableClock(), token()
     checks = verifier(clock)
     assert {checks.verify(text).email for _ in range(5)} == {"ana@acme.example"}

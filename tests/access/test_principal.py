@@ -362,3 +362,34 @@ def test_damaged_development_key_is_named_with_a_next_step(tmp_path: Path, conte
 def test_token_lifetime_is_bounded(tmp_path: Path, lifetime_s: int) -> None:
     with pytest.raises(TokenLifetimeError):
         signer(tmp_path).issue_token("acme", "ana@acme.example", lifetime_s)
+
+
+def twice(**claims_of: Any) -> str:
+    """Return a well-signed token whose payload has a member twice."""
+    head = segment({"alg": "ES256", "kid": "ec"})
+    (name, value), *_ = claims_of.items()
+    payload = json.dumps(claims())[:-1] + f", {json.dumps(name)}: {json.dumps(value)}}}"
+    body = segment(payload.encode())
+    algorithm = jws.JWSRegistry.algorithms["ES256"]
+    return f"{head}.{body}.{segment(algorithm.sign(f'{head}.{body}'.encode(), EC))}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tenant", "globex"), ("iss", "firnline"), ("exp", NOW_S + 9), ("aud", "firnline")],
+)
+def test_token_that_says_something_twice_is_refused(name: str, value: Any) -> None:
+    assert "twice" in refusal(twice(**{name: value}))
+
+
+def test_header_that_says_something_twice_is_refused() -> None:
+    head = segment(b'{"alg": "none", "kid": "ec", "alg": "ES256"}')
+    assert "its header is not JSON, or says something twice" in refusal(f"{head}.e30.AA")
+
+
+@pytest.mark.parametrize("payload", [b"no JSON", b"[1]", b"7", b"[" * 5000, b"\xff"])
+def test_payload_that_is_no_object_is_refused_before_its_signature_is_checked(
+    payload: bytes,
+) -> None:
+    head = segment({"alg": "ES256", "kid": "ec"})
+    assert "payload" in refusal(f"{head}.{segment(payload)}.AAAA")
