@@ -10,14 +10,23 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import closing
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import SecretStr
 
 from firnline.clock import Clock
+from firnline.connections.authorisation import Authorisation, authorisation_of
+from firnline.connections.csrf import (
+    CSRF_TOKENS_MAX,
+    SAFE_METHODS,
+    CsrfRefusedError,
+    CsrfTokens,
+    is_csrf_refusal,
+)
 from firnline.connections.site import Site
 from firnline.connections.tokens import Credential
+from firnline.connections.verdicts import judged, refusal_error
+from firnline.connectors.manifest import Csrf
 from firnline.connectors.protocol import (
     Connector,
     Grounds,
@@ -33,30 +42,17 @@ from firnline.transport import (
     ForbiddenHostError,
     OutboundCall,
     ProviderAnswerError,
-    ProviderForbiddenError,
-    ProviderNotFoundError,
-    ProviderRateLimitedError,
-    ProviderRefusedError,
-    ProviderScopeError,
     ProviderTimeoutError,
-    ProviderUnavailableError,
     Transport,
     Use,
 )
 from firnline.transport.address import AddressRefused, origin_of
 from firnline.transport.errors import provider_text
-from firnline.transport.retry import RETRY_AFTER_MIN_S, clamp_retry_after
 
 T = TypeVar("T")
 
 STEPS_MAX = 10_000
 BATCH_MAX = 1_000
-
-REFUSALS: Mapping[Grounds, type[ProviderRefusedError]] = {
-    Grounds.FORBIDDEN: ProviderForbiddenError,
-    Grounds.SCOPE_MISSING: ProviderScopeError,
-    Grounds.NOT_FOUND: ProviderNotFoundError,
-}
 
 
 class ConversationError(FirnlineError):
@@ -76,6 +72,7 @@ class Channel:
         transport: Transport,
         clock: Clock,
         deadline_s: float,
+        csrf: CsrfTokens,
         use: Use = Use.INTERACTIVE,
     ) -> None:
         self._site = site
@@ -84,6 +81,8 @@ class Channel:
         self._clock = clock
         self._deadline_s = deadline_s
         self._use = use
+        self._csrf = csrf
+        self._hidden: frozenset[str] = frozenset()  # what was shown last and no text may quote
 
     def __repr__(self) -> str:
         return f"Channel({self._site.destination.label})"
@@ -172,23 +171,13 @@ class Channel:
 
     def refusal(self, request: Request, response: Response) -> FirnlineError:
         """Return the typed error for a refused answer to `request`."""
-        verdict = self.connector.classify(response)
-        said = provider_text(verdict.message)
-        path = urlsplit(request.path).path
-        what = f"{request.method} {path} answered {response.status}" + (f": {said}" if said else "")
-        destination = self._site.destination
-        if verdict.grounds is Grounds.RATE_LIMITED:
-            wait_s = clamp_retry_after(verdict.retry_after_s or RETRY_AFTER_MIN_S)
-            return ProviderRateLimitedError(destination, what, retry_after_s=wait_s)
-        if verdict.grounds is Grounds.UNAVAILABLE:
-            return ProviderUnavailableError(destination, what)
-        kind = REFUSALS.get(verdict.grounds, ProviderRefusedError)
-        return kind(destination, what, verdict=verdict, answered=response.status)
+        verdict = self._judge(response) or self.connector.classify(response)
+        return refusal_error(self._site, request, response, verdict)
 
-    async def _within(self, ends_at: float, token: Awaitable[SecretStr]) -> SecretStr:
+    async def _within(self, ends_at: float, obtained: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(max(0.0, ends_at - self._clock.monotonic())):
-                return await token
+                return await obtained
         except TimeoutError:
             raise ProviderTimeoutError(
                 self._site.destination, "renewing its authorisation takes too long"
@@ -218,14 +207,44 @@ class Channel:
         return [task.result() for task in tasks]
 
     async def _authorised(self, request: Request, token: SecretStr, ends_at: float) -> Response:
+        shown = authorisation_of(self._site.auth, token)
+        self._own_url(request)  # refused before anything is fetched for it
+        if self._site.manifest.csrf is None or request.method in SAFE_METHODS:
+            return await self._sent(request, shown, ends_at)
+        return await self._written(self._site.manifest.csrf, request, shown, ends_at)
+
+    async def _written(
+        self, csrf: Csrf, request: Request, shown: Authorisation, ends_at: float
+    ) -> Response:
+        """Send a write with a CSRF token, once more when the provider wants another."""
+        rejected = None
+        for _ in range(CSRF_TOKENS_MAX):
+            token = await self._within(
+                ends_at, self._csrf.current(self._site, csrf, shown, rejected, self._fetched)
+            )
+            if isinstance(token, Response):
+                return token
+            response = await self._sent(request, shown.plus(token.shown), ends_at)
+            if not is_csrf_refusal(csrf, response):
+                return response
+            rejected = token  # before anything was done, so that also a write may be sent again
+        raise CsrfRefusedError(
+            self._site.destination, f"{request.method} was refused for its CSRF token, twice"
+        )
+
+    async def _fetched(self, request: Request, shown: Authorisation) -> Response:
+        # For all who wait at the same time: no single one's deadline counts.
+        return await self._sent(request, shown, self._clock.monotonic() + self._deadline_s)
+
+    async def _sent(self, request: Request, shown: Authorisation, ends_at: float) -> Response:
+        self._hidden = shown.hidden()
         asked = {**_lower(self._site.manifest.headers), **_lower(request.headers)}
-        headers = {**asked, "authorization": f"Bearer {token.get_secret_value()}"}
         call = OutboundCall(
             destination=self._site.destination,
             method=request.method,
             url=self._own_url(request),
             params=request.params,
-            headers=headers,
+            headers={**asked, **shown.as_headers()},
             json=request.json,
             form=request.form,
             repeatable=request.repeatable,
@@ -253,7 +272,7 @@ class Channel:
         )
 
     def _judge(self, response: Response) -> Verdict | None:
-        return self.connector.classify(response) if self.connector.refused(response) else None
+        return judged(self._site, response, self._hidden)
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
@@ -53,6 +53,8 @@ class TokenSet:
     issued_at: datetime
     expires_at: datetime | None
     flow: str = ""  # what it was obtained by; empty: before this was noted
+    entered: Mapping[str, SecretStr] = field(default_factory=dict)
+    """What a person entered, where logging in again needs it."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the plain form that only the vault may see."""
@@ -63,6 +65,7 @@ class TokenSet:
             "issued_at": self.issued_at.isoformat(),
             "expires_at": None if self.expires_at is None else self.expires_at.isoformat(),
             "flow": self.flow,
+            "entered": {name: each.get_secret_value() for name, each in self.entered.items()},
         }
 
     @classmethod
@@ -75,6 +78,7 @@ class TokenSet:
             issued_at=datetime.fromisoformat(stored["issued_at"]),
             expires_at=None if expires_at is None else datetime.fromisoformat(expires_at),
             flow=stored.get("flow", ""),
+            entered={name: SecretStr(each) for name, each in stored.get("entered", {}).items()},
         )
 
 

@@ -6,7 +6,7 @@ through it, sync and discovery get their channels from it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Self
@@ -23,14 +23,17 @@ from firnline.connections.authorize import (
 )
 from firnline.connections.channel import Channel
 from firnline.connections.clients import ClientRegistry
+from firnline.connections.csrf import CsrfTokens
 from firnline.connections.endpoint import TokenSet
+from firnline.connections.entering import entered_fields, tried
+from firnline.connections.fixed import FixedSecret
 from firnline.connections.flows import Flows, Given
 from firnline.connections.site import Site, declared_site
 from firnline.connections.tokens import Credential, GivenToken, Renewals, StoredTokens, seal_tokens
 from firnline.connections.vault import Vault
-from firnline.connectors.auth_flows import AuthorizationCode, ClientAssertion
+from firnline.connectors.auth_flows import ApiKey, AuthorizationCode, Basic, ClientAssertion
 from firnline.connectors.protocol import Identity
-from firnline.errors import UsageError
+from firnline.errors import FirnlineError, UsageError
 from firnline.settings import Settings
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow, StaleRowError, State
@@ -64,6 +67,7 @@ class Connections:
         self._clock = clock
         self._deadline_s = settings.provider_deadline_s
         self._flights = Renewals(goes_on=True)
+        self._csrf = CsrfTokens()
 
     @classmethod
     @asynccontextmanager
@@ -214,6 +218,29 @@ class Connections:
             raise WrongFlowError(f"{site.manifest.name} connects in a browser")
         return await self._activate(site, await self.flows.obtain(site, given))
 
+    async def connect_with_secrets(
+        self,
+        tenant_spec: TenantSpec,
+        name: str,
+        fields: Mapping[str, SecretStr],
+        *,
+        person: str = "",
+    ) -> ConnectionRow:
+        """Connect a system by what a person entered, once the provider was seen to take it.
+
+        `fields` are those that the connection's flow declares. Raises EntryFieldsError,
+        CredentialsRefusedError or another ProviderError; nothing is stored then.
+        """
+        site = declared_site(tenant_spec, name).of(person)
+        given = entered_fields(site, fields)
+        with tried(site):
+            tokens = await self.flows.obtain(site, given)
+            try:
+                return await self._activate(site, tokens)
+            except FirnlineError:
+                await self.flows.abandon(site, tokens)
+                raise
+
     async def _activate(self, site: Site, tokens: TokenSet) -> ConnectionRow:
         who = await self._identity(site, tokens)
         row = ConnectionRow(
@@ -245,7 +272,8 @@ class Connections:
         return await channel.run(site.connector.identify(site.settings))
 
     def _stored(self, site: Site) -> StoredTokens:
-        return StoredTokens(
+        kind = FixedSecret if isinstance(site.auth, ApiKey | Basic) else StoredTokens
+        return kind(
             site,
             self.flows.renew,
             flights=self._flights,
@@ -261,6 +289,7 @@ class Connections:
             transport=self.transport,
             clock=self._clock,
             deadline_s=self._deadline_s,
+            csrf=self._csrf,
             use=use,
         )
 

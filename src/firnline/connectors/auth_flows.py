@@ -8,9 +8,9 @@ access token; `placement` is where it goes on a call.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class _Flow(BaseModel):
@@ -88,38 +88,76 @@ class ClientCredentials(_OAuth):
     """Asking again before the end gives the same token with what is left of its life."""
 
 
-class ApiKey(_Flow):
+class EntryField(_Flow):
+    """One thing that a person enters to connect: a page or a command asks for it by its title."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]*$")
+    title: str
+    secret: bool = True
+    """Whether it is hidden while it is typed; it is kept sealed in any case."""
+
+    pattern: str = r"[^\x00-\x1f\x7f]+"
+    """What the whole of it looks like."""
+
+
+class _Entered(_Flow):
+    """What every flow declares that starts from what a person enters."""
+
+    fields: tuple[EntryField, ...]
+
+    needed: ClassVar[frozenset[str]]
+
+    @field_validator("fields")
+    @classmethod
+    def _enough(cls, fields: tuple[EntryField, ...]) -> tuple[EntryField, ...]:
+        names = [field.name for field in fields]
+        if not cls.needed.issubset(names) or len(set(names)) != len(names):
+            raise ValueError(f"the fields {', '.join(sorted(cls.needed))} are needed, each once")
+        return fields
+
+
+_KEY = EntryField(name="api_key", title="API key", pattern=r"[\x21-\x7e]+")
+# RFC 7617: the first colon ends the user name.
+_USERNAME = EntryField(
+    name="username", title="User name", secret=False, pattern=r"[^:\x00-\x1f\x7f]+"
+)
+_PASSWORD = EntryField(name="password", title="Password")
+
+
+class ApiKey(_Entered):
     """A key that somebody made at the provider, sent in a header."""
 
+    needed: ClassVar[frozenset[str]] = frozenset({"api_key"})
+
     flow: Literal["api_key"] = "api_key"
-    title: str = "API key"
-    header: str = "Authorization"
+    fields: tuple[EntryField, ...] = (_KEY,)
+    header: str = Field(default="Authorization", pattern="^[A-Za-z][A-Za-z0-9-]*$")
     prefix: str = "Bearer "
 
 
-class Basic(_Flow):
-    """A user name and a password (or key and secret), sent as HTTP Basic."""
+class Basic(_Entered):
+    """A user name and a password (or access key and secret), sent as HTTP Basic."""
+
+    needed: ClassVar[frozenset[str]] = frozenset({"username", "password"})
 
     flow: Literal["basic"] = "basic"
-    username_title: str = "User name"
-    password_title: str = "Password"  # noqa: S105 - a label
+    fields: tuple[EntryField, ...] = (_USERNAME, _PASSWORD)
 
 
-class Session(_Flow):
-    """A login that answers with cookies, which every call carries until it idles out."""
+class Session(_Entered):
+    """A login that answers with cookies, which every call carries until they idle out."""
+
+    needed: ClassVar[frozenset[str]] = frozenset({"username", "password"})
 
     flow: Literal["session"] = "session"
-    login_path: str
-    logout_path: str = ""
+    fields: tuple[EntryField, ...] = (_USERNAME, _PASSWORD)
+    login_path: str = Field(pattern="^/[^/]")
+    logout_path: str = Field(default="", pattern="^(/[^/].*)?$")
     body: Mapping[str, str]
-    """The login's JSON; values hold `{setting}`, `{username}` and `{password}`."""
+    """The login's JSON; values hold `{setting}` and `{field}` placeholders."""
 
     cookies: tuple[str, ...] = Field(min_length=1)
     """The names of the cookies to keep; the first is the session itself."""
-
-    idle_s: float = Field(gt=0)
-    username_title: str = "User name"
-    password_title: str = "Password"  # noqa: S105 - a label
 
 
 OAuth = AuthorizationCode | JwtBearer | ClientAssertion | ClientCredentials
@@ -128,6 +166,12 @@ Auth = Annotated[
     Field(discriminator="flow"),
 ]
 OAUTH = (AuthorizationCode, JwtBearer, ClientAssertion, ClientCredentials)
+ENTERED = (ApiKey, Basic, Session)
+
+
+def fields_of(auth: Auth) -> tuple[EntryField, ...]:
+    """Return what a person enters to connect; nothing where a sign-in or a client does it."""
+    return auth.fields if isinstance(auth, ENTERED) else ()
 
 
 def urls_of(auth: Auth) -> tuple[str, ...]:

@@ -1,0 +1,107 @@
+"""Logs in with a user name and a password, and keeps the cookies of the session.
+
+A session ends when nobody used it for a while, so nothing says beforehand when: the provider's
+refusal does, and then what was entered logs in again. Providers license their sessions: a
+connection has one, stored as other tokens are and shared by all who call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import SecretStr
+
+from firnline.connections.authorisation import Authorisation, authorisation_of
+from firnline.connections.cookies import cookie_line, read_cookies
+from firnline.connections.endpoint import GrantRefusedError, TokenSet
+from firnline.connections.flows.entered import CredentialsRefusedError
+from firnline.connections.flows.flow import FlowTools, Given
+from firnline.connections.site import Site
+from firnline.connections.verdicts import judged, refusal_error
+from firnline.connectors.auth_flows import Session
+from firnline.connectors.protocol import Grounds, Request, Response, Verdict
+from firnline.transport import OutboundCall, ProviderAnswerError, ProviderError
+from firnline.transport.errors import provider_text
+
+_GONE = (Grounds.TOKEN_EXPIRED, Grounds.TOKEN_REVOKED)
+
+
+class SessionFlow:
+    """Takes what the login's body names, `username` and `password` among it."""
+
+    def __init__(self, tools: FlowTools) -> None:
+        self._tools = tools
+
+    async def obtain(self, site: Site, given: Given) -> TokenSet:
+        """Log in; raises CredentialsRefusedError when they are not the right ones."""
+        auth = site.auth
+        assert isinstance(auth, Session)
+        plain = {name: each.get_secret_value() for name, each in given.items()}
+        known = {**site.derived, **plain}
+        body = {name: value.format_map(known) for name, value in auth.body.items()}
+        # Not repeatable: a login whose answer is lost keeps a licence until it idles out.
+        login = Request("POST", auth.login_path, json=body, repeatable=False)
+        response, verdict = await self._ask(site, login, _secrets(auth, plain))
+        if verdict is not None:
+            raise _login_refusal(site, login, response, verdict)
+        cookies = read_cookies(response.set_cookies)
+        kept = {name: cookies[name] for name in auth.cookies if name in cookies}
+        if auth.cookies[0] not in kept:
+            raise ProviderAnswerError(
+                site.destination, f"the login set no cookie {auth.cookies[0]!r}"
+            )
+        token = SecretStr(cookie_line(kept))
+        return TokenSet(token, None, self._tools.clock.now(), None, entered=dict(given))
+
+    async def renew(self, site: Site, tokens: TokenSet) -> TokenSet:
+        """Log in again; raises as `obtain`."""
+        if not tokens.entered:
+            raise GrantRefusedError(site.destination, "nothing is stored to log in with")
+        return await self.obtain(site, tokens.entered)
+
+    async def revoke(self, site: Site, tokens: TokenSet) -> bool:
+        """Log out, which gives the licence back."""
+        auth = site.auth
+        assert isinstance(auth, Session)
+        if not auth.logout_path:
+            return False
+        # Ended twice is ended: a lost answer does no harm.
+        logout = Request("POST", auth.logout_path)
+        shown = authorisation_of(auth, tokens.access_token)
+        response, verdict = await self._ask(site, logout, shown.hidden(), shown)
+        if verdict is not None and verdict.grounds not in _GONE:
+            raise refusal_error(site, logout, response, verdict)
+        return True  # also when the session was gone already
+
+    async def _ask(
+        self,
+        site: Site,
+        request: Request,
+        secrets: Iterable[str],
+        shown: Authorisation = Authorisation(),  # noqa: B008 - frozen
+    ) -> tuple[Response, Verdict | None]:
+        own = {name.lower(): value for name, value in site.manifest.headers.items()}
+        call = OutboundCall(
+            destination=site.destination,
+            method=request.method,
+            url=site.base_url + request.path,
+            headers={**own, **shown.as_headers()},
+            json=request.json,
+            repeatable=request.repeatable,
+            judge=lambda answer: judged(site, answer, secrets),
+        )
+        response = await self._tools.transport.send(call, deadline_s=self._tools.deadline_s)
+        return response, call.judge(response)
+
+
+def _login_refusal(
+    site: Site, login: Request, response: Response, verdict: Verdict
+) -> ProviderError:
+    if verdict.grounds not in _GONE:
+        return refusal_error(site, login, response, verdict)
+    said = provider_text(verdict.message) or f"the provider answered {response.status}"
+    return CredentialsRefusedError(site.destination, f"the login was refused: {said}")
+
+
+def _secrets(auth: Session, plain: Mapping[str, str]) -> list[str]:
+    return [plain[field.name] for field in auth.fields if field.secret and field.name in plain]
