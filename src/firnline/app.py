@@ -39,6 +39,7 @@ from firnline.graph.compiling import Compilation, Compiler
 from firnline.graph.cursor import CursorSeal
 from firnline.graph.deadline import Deadline, in_time
 from firnline.graph.explain.explanation import Detail
+from firnline.graph.freshness import KnownFreshness
 from firnline.graph.live import fingerprint
 from firnline.graph.memory.tables import ResidentTables
 from firnline.graph.operations import checked, publish
@@ -115,6 +116,7 @@ class App:
             clock,
             deadline_s=settings.request_deadline_s * VERIFY_SHARE,
         )
+        self.standings = connections.state.standings(clock)
         self.responder = Responder(
             self.graphs,
             databases=self.database,
@@ -128,6 +130,7 @@ class App:
             mask_key=mask_key,
             cost_max=settings.operation_cost_max,
             askers=self.askers,
+            freshness=KnownFreshness(self.standings.of),
         )
 
     @property
@@ -322,6 +325,7 @@ class App:
             asyncio.create_task(self.caches.keep_resting()),
             asyncio.create_task(self._warm_on()),
             asyncio.create_task(self.askers.keep_written()),
+            asyncio.create_task(self.standings.keep_current()),
             asyncio.create_task(
                 self.auditing.keep_short(sorted(self.project.tenants), self.settings.audit_days)
             ),
@@ -411,6 +415,7 @@ async def opened(
             read_only=read_only,
         )
         try:
+            await app.standings.load()
             yield app
         finally:
             await app.close()

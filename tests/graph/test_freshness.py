@@ -10,8 +10,9 @@ from tests.graph.world import CATALOGS, NOW, World, seeded
 
 from firnline.cache.bookkeeping import Checkpoint
 from firnline.graph.cursor import CursorSeal
-from firnline.graph.freshness import KnownFreshness, Standing
+from firnline.graph.freshness import KnownFreshness
 from firnline.graph.respond import Responder
+from firnline.state.standings import Standing
 
 LOST = Standing("needs_reconnect", datetime(2026, 11, 22, 9, 30, tzinfo=UTC))
 STALE = {"connection": "needs_reconnect", "since": "2026-11-22T09:30:00Z"}

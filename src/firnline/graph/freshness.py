@@ -12,15 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from firnline.cache.database import TenantDatabase
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A connection that cannot be read from: why, as its state, and since when."""
-
-    state: str
-    since: datetime
-
+from firnline.state.standings import Standing, all_stand
 
 # What cannot be read from at a tenant, by connection: the same object until that changes.
 Standings = Callable[[str], Mapping[str, Standing]]
@@ -28,12 +20,6 @@ Fresh = Mapping[str, Any]  # `syncedAt`, and `stale` where its connection cannot
 Freshness = Mapping[tuple[str, str], Fresh]
 
 NEVER: Fresh = {"syncedAt": None}
-_ALL_STAND: Mapping[str, Standing] = {}
-
-
-def all_stand(_tenant: str) -> Mapping[str, Standing]:
-    """Return that every connection can be read from, where nobody knows of any."""
-    return _ALL_STAND
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from firnline.catalog.model import Catalog
+from firnline.clock import Clock
 from firnline.settings import Settings
 from firnline.state import schema
 from firnline.state.api_keys import ApiKeyStore
@@ -32,6 +33,7 @@ from firnline.state.keys import DataKeyStore
 from firnline.state.leases import Leases
 from firnline.state.rows import AuthorizationRow, ClientRow, ConnectionRow, OperationRow
 from firnline.state.sealed import DataKeyGoneError, SealedStore, key_is_held
+from firnline.state.standings import Standings
 
 
 def operation_id_of(text: str) -> str:
@@ -65,6 +67,10 @@ class State:
     def audit(self, key: bytes) -> AuditChain:
         """Return the record of what was read; `key` seals its ends."""
         return AuditChain(self._engine, self._reading, key=key)
+
+    def standings(self, clock: Clock) -> Standings:
+        """Return which connections cannot be read from; nothing is known before it is loaded."""
+        return Standings(self._reading, self.connection_events, clock=clock)
 
     async def ping(self) -> None:
         """Raise when the database does not answer."""
