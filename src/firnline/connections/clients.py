@@ -31,12 +31,26 @@ class ClientMissingError(FirnlineError):
         )
 
 
+class ClientUsernameMissingError(FirnlineError):
+    """The OAuth client's registration does not say which user to act as."""
+
+    code = "client_username_missing"
+    exit_code = 2
+
+    def __init__(self, site: Site) -> None:
+        whose = f" --person {site.person}" if site.person else ""
+        super().__init__(
+            f"{site.destination.label}: no user name is registered to act as",
+            hint=f"Run: firnline connect {site.tenant} {site.name}{whose} --username NAME",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """One OAuth client. Code flows may have a secret; assertion flows have a key.
 
-    `subjects` maps a person's email to the key id that stands for them, where the provider maps
-    keys to people and roles.
+    `username` is the user at the provider that a JWT bearer client acts as. `subjects` maps a
+    person's email to what stands for them there: the id of their key, or their user name.
     """
 
     client_id: str
@@ -44,6 +58,7 @@ class ClientCredentials:
     private_key_pem: SecretStr | None = None
     key_id: str = ""
     algorithm: str = ""
+    username: str = ""
     subjects: Mapping[str, str] = field(default_factory=dict)
 
     def parameters(self) -> dict[str, str]:
@@ -81,10 +96,10 @@ class ClientRegistry:
             ClientRow(tenant, provider, connection, self._clock.now(), ciphertext)
         )
 
-    async def map_person(self, site: Site, person: str, key_id: str) -> None:
-        """Register the key that stands for a person at the provider; raises ClientMissingError."""
+    async def map_person(self, site: Site, person: str, subject: str) -> None:
+        """Register the key id or user name that stands for a person; raises ClientMissingError."""
         client = await self.find(site)
-        subjects = {**client.subjects, address_of(person): key_id}
+        subjects = {**client.subjects, address_of(person): subject}
         await self.save(
             replace(client, subjects=subjects),
             provider=site.connector.provider,
@@ -114,6 +129,7 @@ class ClientRegistry:
             private_key_pem=_secret(stored["private_key_pem"]),
             key_id=stored["key_id"],
             algorithm=stored["algorithm"],
+            username=stored.get("username", ""),
             subjects=stored["subjects"],
         )
 
@@ -125,6 +141,7 @@ def _as_json(credentials: ClientCredentials) -> dict[str, Any]:
         "private_key_pem": _plain(credentials.private_key_pem),
         "key_id": credentials.key_id,
         "algorithm": credentials.algorithm,
+        "username": credentials.username,
         "subjects": dict(credentials.subjects),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from firnline.connectors.auth_flows import Auth
 from firnline.connectors.manifest import Manifest
@@ -15,7 +16,8 @@ from firnline.connectors.protocol import Connector
 from firnline.connectors.registry import ConnectorError, load_connector
 from firnline.errors import UsageError
 from firnline.spec.model import TenantSpec
-from firnline.transport import Destination
+from firnline.transport import Destination, ForbiddenHostError
+from firnline.transport.address import AddressRefused, check_url, origin_of
 
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
@@ -79,6 +81,29 @@ class Site:
     def manifest(self) -> Manifest:
         """Return the connector's declaration."""
         return self.connector.manifest
+
+    def checked_base(self, named: str) -> str:
+        """Return the base URL at the origin that a token answer named, if it is the provider's.
+
+        Raises ForbiddenHostError: a token must not follow an answer to somebody else's host.
+        """
+        try:
+            check_url(named, self.destination.hosts)
+            return origin_of(named) + urlsplit(self.base_url).path
+        except AddressRefused as refused:
+            raise ForbiddenHostError(
+                self.destination, f"the base URL that it named for itself is not used: {refused}"
+            ) from None
+
+    def based_at(self, base_url: str) -> Site:
+        """Return the same place with the base URL that came with its token; "": as declared."""
+        if not base_url or base_url == self.base_url:
+            return self
+        checked = self.checked_base(base_url)  # the hosts may have changed since it was stored
+        account = f"{self.manifest.provider} {checked}"
+        return replace(
+            self, base_url=checked, destination=replace(self.destination, account=account)
+        )
 
     def fill(self, template: str) -> str:
         """Return a URL of the manifest with this connection's settings in it."""

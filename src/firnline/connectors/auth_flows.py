@@ -12,6 +12,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+Meaning = Literal["grant", "client", "scope", "transient", "rate_limited"]
+
 
 class _Flow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +37,9 @@ class _OAuth(_Flow):
     base_url_field: str = ""
     """The token answer's field that names the account's own base URL; it must match `hosts`."""
 
+    refusals: Mapping[str, Meaning] = Field(default_factory=dict)
+    """What the token endpoint's own error codes mean, or several words of its messages."""
+
 
 class AuthorizationCode(_OAuth):
     """OAuth 2.0 authorization code with PKCE (S256 always) and refresh."""
@@ -51,6 +56,9 @@ class AuthorizationCode(_OAuth):
 
     refresh_grace_s: float = Field(default=0, ge=0)
     """How long a replaced refresh token still answers, for a reply that was lost."""
+
+    refresh_lifetime_s: float | None = Field(default=None, gt=0)
+    """How long a new refresh token lives where answers do not say; absent: without an end."""
 
     issuer: str = ""
     """The `iss` that comes back with a code (RFC 9207); empty: the provider sends none."""
@@ -83,6 +91,9 @@ class ClientCredentials(_OAuth):
     client_auth: Literal["body", "basic"] = "body"
     assertion_algorithms: tuple[str, ...] = ()
     """How a client with a key instead of a secret signs; empty: only a secret is taken."""
+
+    assertion_key_header: Literal["kid", "x5t", "x5t#S256"] = "kid"
+    """The header that names the key: its id, or a thumbprint of its certificate."""
 
     gives_same_token: bool = False
     """Asking again before the end gives the same token with what is left of its life."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from firnline.connections.endpoint import GrantRefusedError, TokenSet, request_tokens
+from firnline.connections.endpoint import GrantRefusedError, TokenSet
 from firnline.connections.flows.flow import FlowTools, Given
+from firnline.connections.flows.revocation import revoke_tokens
 from firnline.connections.site import Site
 from firnline.connectors.auth_flows import AuthorizationCode
 
@@ -36,20 +37,13 @@ class AuthorizationCodeFlow:
             "refresh_token": tokens.refresh_token.get_secret_value(),
         }
         repeatable = auth.refresh == "reusable" or auth.refresh_grace_s > 0
-        return await self._ask(site, grant, repeatable=repeatable)
+        fresh = await self._ask(site, grant, repeatable=repeatable)
+        return fresh.renewed_from(tokens)
 
     async def revoke(self, site: Site, tokens: TokenSet) -> bool:
-        """Not yet asked of any provider."""
-        return False
+        """End the refresh token, and with it what it was good for."""
+        return await revoke_tokens(site, tokens, self._tools)
 
     async def _ask(self, site: Site, grant: dict[str, str], *, repeatable: bool) -> TokenSet:
-        tools = self._tools
-        return await request_tokens(
-            site,
-            grant,
-            client=await tools.clients.find(site),
-            repeatable=repeatable,
-            transport=tools.transport,
-            clock=tools.clock,
-            deadline_s=tools.deadline_s,
-        )
+        client = await self._tools.clients.find(site)
+        return await self._tools.request(site, grant, repeatable=repeatable, client=client)

@@ -9,8 +9,8 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from firnline.clock import Clock
-from firnline.connections.clients import ClientRegistry
-from firnline.connections.endpoint import TokenSet
+from firnline.connections.clients import ClientCredentials, ClientRegistry
+from firnline.connections.endpoint import TokenSet, request_tokens
 from firnline.connections.site import Site
 from firnline.transport import Transport
 
@@ -26,6 +26,25 @@ class FlowTools:
     transport: Transport
     clock: Clock
     deadline_s: float
+
+    async def request(
+        self,
+        site: Site,
+        grant: Mapping[str, str],
+        *,
+        repeatable: bool,
+        client: ClientCredentials | None = None,
+    ) -> TokenSet:
+        """Ask the token endpoint, see `request_tokens`."""
+        return await request_tokens(
+            site,
+            grant,
+            repeatable=repeatable,
+            client=client,
+            transport=self.transport,
+            clock=self.clock,
+            deadline_s=self.deadline_s,
+        )
 
 
 class Flow(Protocol):
