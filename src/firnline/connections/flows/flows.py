@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from firnline.clock import Clock
@@ -11,11 +12,13 @@ from firnline.connections.endpoint import GrantRefusedError, TokenSet
 from firnline.connections.flows.authorization_code import AuthorizationCodeFlow
 from firnline.connections.flows.client_assertion import ClientAssertionFlow
 from firnline.connections.flows.client_credentials import ClientCredentialsFlow
+from firnline.connections.flows.entered import ApiKeyFlow, BasicFlow
 from firnline.connections.flows.flow import Flow, FlowTools, Given
 from firnline.connections.flows.jwt_bearer import JwtBearerFlow
+from firnline.connections.flows.session import SessionFlow
 from firnline.connections.site import Site
 from firnline.errors import UsageError
-from firnline.transport import Transport
+from firnline.transport import ProviderError, Transport
 
 
 class FlowMissingError(UsageError):
@@ -41,6 +44,9 @@ class Flows:
             "jwt_bearer": JwtBearerFlow(tools),
             "client_assertion": ClientAssertionFlow(tools),
             "client_credentials": ClientCredentialsFlow(tools),
+            "api_key": ApiKeyFlow(tools),
+            "basic": BasicFlow(tools),
+            "session": SessionFlow(tools),
         }
 
     async def obtain(self, site: Site, given: Given | None = None) -> TokenSet:
@@ -66,6 +72,11 @@ class Flows:
         Raises a ProviderError when it was asked and did not do it.
         """
         return await self._of(site).revoke(site, tokens)
+
+    async def abandon(self, site: Site, tokens: TokenSet) -> None:
+        """End `tokens` that will not be stored, as far as that can be done now."""
+        with suppress(ProviderError):  # what went wrong before is what the caller has to hear
+            await self.revoke(site, tokens)
 
     def _of(self, site: Site) -> Flow:
         flow = self._flows.get(site.auth.flow)
