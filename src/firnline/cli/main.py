@@ -25,6 +25,7 @@ from firnline.cli.schema import schema
 from firnline.cli.serve import serve
 from firnline.cli.sync import sync
 from firnline.cli.token import token
+from firnline.cli.vault import vault
 from firnline.errors import FirnlineError, UsageError
 
 cli = typer.Typer(
@@ -40,6 +41,7 @@ cli.add_typer(schema, name="schema")
 cli.add_typer(operations, name="operations")
 cli.add_typer(access, name="access")
 cli.add_typer(audit, name="audit")
+cli.add_typer(vault, name="vault")
 
 
 @cli.command()

@@ -11,6 +11,7 @@ import binascii
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ KEY_BYTES = 32
 KEYS_MAX = 20
 VARIABLE = "FIRNLINE_VAULT_KEY"
 _ID_DIGITS = 12
+_DRAFT = re.compile(r"\.[0-9a-f]{16}")
 
 
 class VaultKeyInvalidError(FirnlineError):
@@ -198,6 +200,7 @@ def _make(path: Path) -> None:
 def _written(keyring: Keyring, path: Path) -> Keyring:
     """Replace the file whole or not at all, and return what it holds afterwards."""
     try:
+        _remove_drafts(path)
         draft = _draft(path, keyring.keys)
         try:
             draft.replace(path)
@@ -219,6 +222,13 @@ def _draft(path: Path, keys: Sequence[MasterKey]) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return draft
+
+
+def _remove_drafts(path: Path) -> None:
+    """Remove what a process that was killed left behind: keys that nobody would look for."""
+    for draft in path.parent.glob(f"{path.name}.*"):
+        if _DRAFT.fullmatch(draft.suffix):
+            draft.unlink(missing_ok=True)
 
 
 def _sync_directory(path: Path) -> None:
