@@ -261,8 +261,8 @@ def _check_signature(token: str, trusted: TrustedKey) -> None:
 
 def _principal(claims: Mapping[str, Any], token: str, issuer: Issuer) -> Principal:
     places = [issuer.email_claim] if issuer.email_claim else ["email", "sub"]
-    email = next((claims[place] for place in places if place in claims), None)
-    if not isinstance(email, str) or not _EMAIL.fullmatch(email):
+    email = person_of(next((claims[place] for place in places if place in claims), None))
+    if email is None:
         raise TokenRefusedError(f"it names no person by e-mail address ({' or '.join(places)})")
     if claims.get("email_verified", True) is not True:
         raise TokenRefusedError("its e-mail address is not verified (email_verified)")
@@ -270,8 +270,7 @@ def _principal(claims: Mapping[str, Any], token: str, issuer: Issuer) -> Princip
     try:
         return Principal(
             tenant=_tenant(claims, issuer),
-            # Only ASCII: full Unicode lower-casing would make two different addresses equal.
-            email=email.translate(_ASCII_LOWER),
+            email=email,
             name=name[:200] if isinstance(name, str) else "",
             scopes=scopes_of(claims),
             agent=agent_of(claims),
@@ -281,6 +280,14 @@ def _principal(claims: Mapping[str, Any], token: str, issuer: Issuer) -> Princip
         )
     except ClaimUnfitError as error:
         raise TokenRefusedError(str(error)) from None
+
+
+def person_of(email: object) -> str | None:
+    """Return an e-mail address as principals have it, None for what is none."""
+    if not isinstance(email, str) or not _EMAIL.fullmatch(email):
+        return None
+    # Only ASCII: full Unicode lower-casing would make two different addresses equal.
+    return email.translate(_ASCII_LOWER)
 
 
 def _tenant(claims: Mapping[str, Any], issuer: Issuer) -> str:

@@ -16,6 +16,7 @@ from firnline.cli.connect import connect
 from firnline.cli.demo import demo
 from firnline.cli.discover import discover
 from firnline.cli.init import init
+from firnline.cli.keys import keys
 from firnline.cli.operations import operations
 from firnline.cli.people import people
 from firnline.cli.query import query
@@ -41,6 +42,7 @@ cli.add_typer(schema, name="schema")
 cli.add_typer(operations, name="operations")
 cli.add_typer(access, name="access")
 cli.add_typer(audit, name="audit")
+cli.add_typer(keys, name="keys")
 cli.add_typer(vault, name="vault")
 
 
