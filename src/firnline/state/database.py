@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from firnline.state.schema import (
 )
 
 BUSY_TIMEOUT_MS = 10_000
+SIDE_BUSY_TIMEOUT_MS = 1_500  # who is kept waiting there goes on without
 PREPARING_LOCK = 0x6669726E  # any number that others leave alone
 
 
@@ -63,9 +65,31 @@ class StateVersionError(FirnlineError):
 async def open_engine(settings: Settings) -> AsyncEngine:
     """Return an engine whose tables exist; raises StateUnavailableError or StateVersionError."""
     engine = _sqlite(settings.home) if not settings.database_url else _server(settings.database_url)
+    return await _prepared(engine, _prepare)
+
+
+async def open_side_engine(settings: Settings, name: str, tables: MetaData) -> AsyncEngine:
+    """Return an engine of tables that may lose their last moments with the machine's power.
+
+    With SQLite they are a file of their own, so that nobody waits for `State`'s writers; else they
+    lie in the same database. Raises StateUnavailableError.
+    """
+    if settings.database_url:
+        engine = _server(settings.database_url)
+    else:
+        engine = _sqlite(settings.home, name, configure=_configure_side_sqlite)
+
+    def prepare(connection: Connection) -> None:
+        _lock_tables(connection)
+        tables.create_all(connection)
+
+    return await _prepared(engine, prepare)
+
+
+async def _prepared(engine: AsyncEngine, prepare: Callable[[Connection], None]) -> AsyncEngine:
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(_prepare)
+            await connection.run_sync(prepare)
     except (DBAPIError, OSError) as error:
         await engine.dispose()
         # The driver's text may hold the URL with its password; its class says enough.
@@ -79,10 +103,12 @@ async def open_engine(settings: Settings) -> AsyncEngine:
     return engine
 
 
-def _sqlite(home: Path) -> AsyncEngine:
+def _sqlite(
+    home: Path, name: str = "state.db", *, configure: Callable[[Any, Any], None] | None = None
+) -> AsyncEngine:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = home / "state.db"
+        path = home / name
         # Made before SQLite does, so that it is the owner's alone from its first byte.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -91,7 +117,7 @@ def _sqlite(home: Path) -> AsyncEngine:
             hint="Set FIRNLINE_HOME to a directory that this user may write.",
         ) from error
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    event.listen(engine.sync_engine, "connect", configure or _configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
@@ -115,16 +141,32 @@ def _configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def _configure_side_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in (
+        f"busy_timeout={SIDE_BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
 def _begin_sqlite(connection: Connection) -> None:
     # Taking the write lock at the start lets a second process wait; upgrading later would fail.
     reads_only = connection.get_execution_options().get("firnline_reads", False)
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
-def _prepare(connection: Connection) -> None:
+def _lock_tables(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         # SQLite's write lock is held already. Two that make the same table at once would fail.
         connection.execute(select(func.pg_advisory_xact_lock(PREPARING_LOCK)))
+
+
+def _prepare(connection: Connection) -> None:
+    _lock_tables(connection)
     metadata.create_all(connection)
     if connection.scalar(select(counters.c.last).where(counters.c.name == EVENTS)) is None:
         connection.execute(insert(counters).values(name=EVENTS, last=0))
