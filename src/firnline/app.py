@@ -48,7 +48,9 @@ from firnline.graph.respond import Responder
 from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.warming import Warming
+from firnline.observe.alerting import Alerting
 from firnline.observe.metrics import OperationMetrics
+from firnline.observe.webhook import alert_webhook
 from firnline.settings import Settings, read_settings
 from firnline.spec.effective import effective_mappings, effective_sync
 from firnline.spec.load import load_project
@@ -117,6 +119,11 @@ class App:
             deadline_s=settings.request_deadline_s * VERIFY_SHARE,
         )
         self.standings = connections.state.standings(clock)
+        self.alerting = Alerting(
+            connections.state,
+            send=alert_webhook(settings, transport=connections.transport, clock=clock),
+            clock=clock,
+        )
         self.responder = Responder(
             self.graphs,
             databases=self.database,
@@ -326,6 +333,7 @@ class App:
             asyncio.create_task(self._warm_on()),
             asyncio.create_task(self.askers.keep_written()),
             asyncio.create_task(self.standings.keep_current()),
+            asyncio.create_task(self.alerting.keep_telling()),
             asyncio.create_task(
                 self.auditing.keep_short(sorted(self.project.tenants), self.settings.audit_days)
             ),

@@ -114,6 +114,8 @@ class Settings(BaseSettings):
     audit_waiting_max: int = Field(default=10_000, ge=1)  # entries not yet written
     audit_days: int = Field(default=0, ge=0)  # how long entries are kept; 0: for good
     resident_mb: int = 512  # columns kept in memory, over all tenants
+    alerts_url: str = ""  # https address that takes alerts by POST; empty: the log alone has them
+    alerts_secret: SecretStr | None = None  # whsec_... of Standard Webhooks: signs them
     return_to: tuple[str, ...] = ()  # where people may be led after connecting; exact addresses
     connect_frame_ancestors: tuple[str, ...] = ()  # origins that may frame the connect pages
 

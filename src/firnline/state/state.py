@@ -31,6 +31,7 @@ from firnline.state.connections import ending, ends_at, holder_of, row_of, save
 from firnline.state.database import StateUnavailableError, open_engine
 from firnline.state.keys import DataKeyStore
 from firnline.state.leases import Leases
+from firnline.state.positions import Positions
 from firnline.state.rows import AuthorizationRow, ClientRow, ConnectionRow, OperationRow
 from firnline.state.sealed import DataKeyGoneError, SealedStore, key_is_held
 from firnline.state.standings import Standings
@@ -53,6 +54,7 @@ class State:
         self.sealed = SealedStore(engine, self._reading)
         self.connection_events = ConnectionEvents(self._reading)
         self.leases = Leases(engine)
+        self.positions = Positions(engine, self._reading)
         self.connect_links = LinkClaims(engine, self._reading)
 
     @classmethod

@@ -63,8 +63,8 @@ class OutboundCall:
     """A call with its absolute URL at the vendor and its authorisation.
 
     `repeatable` says that sending it twice changes nothing at the provider: only then is it sent
-    again after a failure. At most one of `json` and `form` is given. `template` is the path with
-    placeholders for ids, for records and figures; without one it is derived from the URL.
+    again after a failure. At most one of `json`, `form` and `content` is given. `template` is the
+    path with placeholders for ids, for records and figures; else it is derived from the URL.
     """
 
     destination: Destination
@@ -74,6 +74,7 @@ class OutboundCall:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     json: Any = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
+    content: bytes | None = field(default=None, repr=False)
     repeatable: bool = True
     judge: Judge = field(default=judge_by_status, repr=False)
     use: Use = Use.INTERACTIVE
