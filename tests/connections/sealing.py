@@ -55,23 +55,29 @@ async def store(
     if table in {"connections", "personal_connections"}:
         person = PERSON if table == "personal_connections" else ""
         before = await state.connection(tenant, name, person)
-        row = ConnectionRow(
+        kept = ConnectionRow(
             *(tenant, name, "salesforce", {}, "active", NOW),
             token_ciphertext=ciphertext,
             person=person,
             version=before.version if before else 0,
         )
-        await state.save_connection(row)
+        await state.save_connection(kept)
     elif table == "clients":
         await state.save_client(ClientRow(tenant, "salesforce", name, NOW, ciphertext))
     elif table == "authorizations":
         digest = hashlib.sha256(f"{tenant} {name}".encode()).hexdigest()
         await state.take_authorization(digest, now=NOW)
-        row_of = (tenant, name, "salesforce", {}, "http://127.0.0.1/callback", digest)
-        ends_at = NOW + timedelta(days=1)
-        await state.save_authorization(
-            AuthorizationRow(*row_of, verifier_ciphertext=ciphertext, expires_at=ends_at), now=NOW
+        row = AuthorizationRow(
+            tenant=tenant,
+            connection=name,
+            provider="salesforce",
+            settings={},
+            redirect_uri="http://127.0.0.1/callback",
+            state_digest=digest,
+            verifier_ciphertext=ciphertext,
+            expires_at=NOW + timedelta(days=1),
         )
+        await state.save_authorization(row, now=NOW)
     else:
         raise AssertionError(f"say how {table} is stored")
 

@@ -33,6 +33,7 @@ Purpose = Literal["token", "client", "verifier"]
 FIRST_FORM = b"\x01"  # sealed with a key derived from the master key
 FORM = b"\x02"  # sealed with a data key, whose version follows in four bytes
 HEAD_BYTES = 5
+VERSION_MAX = 2**31 - 1  # what a database takes for a version
 _PAGE_ROWS = 200
 
 
@@ -102,7 +103,8 @@ def version_of(ciphertext: bytes) -> int:
     """Return the version of the data key that sealed; 0 where it was none."""
     if not ciphertext.startswith(FORM) or len(ciphertext) < HEAD_BYTES:
         return 0
-    return int.from_bytes(ciphertext[len(FORM) : HEAD_BYTES], "big")
+    version = int.from_bytes(ciphertext[len(FORM) : HEAD_BYTES], "big")
+    return version if version <= VERSION_MAX else 0
 
 
 async def key_is_held(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> bool:
