@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -23,13 +24,10 @@ from firnline.catalog.discovery import DiscoveryReport, discover_tenant
 from firnline.catalog.mapping import MappingError, mapping_problems
 from firnline.clock import Clock, SystemClock
 from firnline.connections.channel import Channel
+from firnline.connections.closed import ConnectionClosedError
+from firnline.connections.links import LIFETIME, ConnectLinks, MadeLink
 from firnline.connections.service import Connections
 from firnline.connections.site import declared_site
-from firnline.connections.tokens import (
-    ConnectionDisabledError,
-    NeedsReconnectError,
-    NotConnectedError,
-)
 from firnline.connections.vault import Vault
 from firnline.connections.verifying import Verifying
 from firnline.errors import FirnlineError, UnknownTenantError
@@ -59,6 +57,7 @@ from firnline.state.rows import OperationRow
 from firnline.state.state import State
 from firnline.sync.report import OnProgress, SyncReport, Trouble
 from firnline.sync.run import Source, sync_tenant
+from firnline.transport import Use
 
 _LOG = logging.getLogger("firnline")
 VERIFY_SHARE = 0.6  # of a request's time, for asking sources: the answer has to be made, too
@@ -101,6 +100,13 @@ class App:
             clock=clock,
             mode=settings.audit,
             waiting_max=settings.audit_waiting_max,
+        )
+        self.connect_links = ConnectLinks(
+            vault.derive(b"connect links"),
+            claims=connections.state.connect_links,
+            clock=clock,
+            public_url=settings.public_url,
+            return_to=settings.return_to,
         )
         seal = CursorSeal(vault.derive(b"cursors"))
         mask_key = partial(_mask_key, vault)
@@ -150,6 +156,29 @@ class App:
         if name not in self.project.tenants:
             raise UnknownTenantError(name, list(self.project.tenants))
         return self.project.tenants[name]
+
+    def make_connect_link(
+        self,
+        tenant: str,
+        *,
+        person: str = "",
+        connections: Sequence[str] = (),
+        lifetime: timedelta = LIFETIME,
+        return_to: str = "",
+        is_shared: bool = False,
+    ) -> MadeLink:
+        """Return a link through which the tenant's admin, or one person, connects systems.
+
+        Raises UnknownTenantError or what `ConnectLinks.make` raises.
+        """
+        return self.connect_links.make(
+            self.tenant(tenant),
+            person=person,
+            connections=connections,
+            lifetime=lifetime,
+            return_to=return_to,
+            is_shared=is_shared,
+        )
 
     async def _cache(self, tenant: str) -> TenantDatabase | None:
         """Return the tenant's cache, None when there is none or it cannot be opened now."""
@@ -264,8 +293,8 @@ class App:
         closed: dict[str, FirnlineError] = {}
         for name in wanted:
             try:
-                channels.append(await self.connections.channel(tenant, spec, name))
-            except (NotConnectedError, NeedsReconnectError, ConnectionDisabledError) as error:
+                channels.append(await self.connections.channel(tenant, spec, name, use=Use.SYNC))
+            except ConnectionClosedError as error:
                 closed[name] = error
         if closed and not channels:
             raise next(iter(closed.values()))

@@ -150,8 +150,8 @@ async def _spoil_access_token(world: World) -> None:
     from dataclasses import replace
 
     from firnline.connections.endpoint import TokenSet
+    from firnline.connections.renewals import seal_tokens
     from firnline.connections.site import declared_site
-    from firnline.connections.tokens import seal_tokens
 
     state = world.connections.state
     vault = world.connections._vault

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from tests.connections.conftest import SPEC, Bench
 
 from firnline.connections import Connections, NeedsReconnectError, NotConnectedError
+from firnline.connections.closed import ConnectionDisabledError
 from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError
-from firnline.connections.tokens import ConnectionDisabledError
 from firnline.connectors.protocol import Request
 from firnline.errors import UsageError
 from firnline.transport import ProviderTimeoutError, ProviderUnavailableError

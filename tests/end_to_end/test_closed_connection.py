@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.conftest import NOW, PROJECT
 
 from firnline.app import opened
-from firnline.connections.tokens import NotConnectedError
+from firnline.connections.closed import NotConnectedError
 from firnline.sandbox.protocol import SandboxOptions
 from firnline.sandbox.seed import company
 from firnline.sandbox.server import running

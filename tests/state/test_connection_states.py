@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from firnline.settings import Settings
-from firnline.state import ConnectionEvent, ConnectionRow, StaleRowError, State, connection_events
+from firnline.state import (
+    ConnectionEvent,
+    ConnectionRow,
+    Soon,
+    StaleRowError,
+    State,
+    connection_events,
+)
 from firnline.state.connection_events import EventsGoneError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -39,7 +46,7 @@ async def test_facts_about_a_connection_read_back_equal(database: Settings) -> N
                 person=person,
                 flow="authorization_code",
                 scopes=("read", "write"),
-                refresh_expires_at=LATER,
+                ends_at=LATER,
                 renewal_began_at=NOW,
                 renewal_error="it did not answer",
             )
@@ -174,16 +181,24 @@ async def test_old_events_go_and_who_missed_them_is_told(
 
 async def test_connections_that_end_soon_are_found_over_all_tenants(database: Settings) -> None:
     state = await State.open(database)
+    day = timedelta(days=1)
     await state.save_connection(row("never"))
-    await state.save_connection(row("late", expires_at=NOW + timedelta(days=1)))
+    await state.save_connection(row("late", expires_at=NOW + day, ends_at=NOW + 9 * day))
     await state.save_connection(row("own", person="ann@acme.test", expires_at=NOW))
-    await state.save_connection(row("refresh", tenant="globex", refresh_expires_at=LATER))
+    await state.save_connection(row("refresh", tenant="globex", ends_at=NOW + day))
+    await state.save_connection(row("known", state="expiring", ends_at=NOW + day))
     await state.save_connection(row("lost", state="needs_reconnect", expires_at=NOW))
+    failed = row("failed", expires_at=NOW, renewal_error="no answer")
+    await state.save_connection(failed)
+    soon = Soon(LATER, NOW + 7 * day, failed_after=NOW - timedelta(minutes=5))
 
-    found = await state.connections_ending(LATER, count=10)
+    found = await state.connections_ending(soon, count=10)
 
     assert [each.name for each in found] == ["own", "refresh"]
-    assert [each.name for each in await state.connections_ending(LATER, count=1)] == ["own"]
+    assert [each.name for each in await state.connections_ending(soon, count=1)] == ["own"]
+    rested = replace(soon, failed_after=NOW)
+    again = await state.connections_ending(rested, count=10)
+    assert {each.name for each in again} == {"own", "failed", "refresh"}
     await state.close()
 
 

@@ -3,8 +3,8 @@
 from firnline.connections.authorize import AuthorizationStart
 from firnline.connections.channel import Channel
 from firnline.connections.clients import ClientCredentials, ClientRegistry
+from firnline.connections.closed import NeedsReconnectError, NotConnectedError
 from firnline.connections.service import Connections
-from firnline.connections.tokens import NeedsReconnectError, NotConnectedError
 from firnline.connections.vault import Vault
 
 __all__ = [

@@ -106,7 +106,7 @@ async def start_authorization(
         provider=site.connector.provider,
         settings=site.settings,
         redirect_uri=redirect_uri,
-        state_digest=_digest(token),
+        state_digest=digest_of(token),
         verifier_ciphertext=await vault.seal(
             # Whose it is must be what only this installation can have written.
             {
@@ -126,7 +126,7 @@ async def start_authorization(
         client_id=client.client_id,
         response_type="code",
         redirect_uri=redirect_uri,
-        scope=auth.scope_separator.join(auth.scopes),
+        scope=auth.scope_separator.join(map(site.fill, auth.scopes)),
         state=token,
         code_challenge=create_s256_code_challenge(verifier),
         code_challenge_method="S256",
@@ -139,12 +139,14 @@ async def find_sign_in(
     state_token: str, *, state: State, vault: Vault, clock: Clock
 ) -> SignIn | None:
     """Return the sign-in that a state stands for, which stays usable; None when there is none."""
-    row = await state.authorization(_digest(state_token), now=clock.now())
+    row = await state.authorization(digest_of(state_token), now=clock.now())
     if row is None:
         return None
     opened = await vault.unseal(
         row.verifier_ciphertext, purpose="verifier", tenant=row.tenant, connection=row.connection
     )
+    if "verifier" not in opened:
+        return None  # it came back already, and waits for somebody to confirm it
     site = site_at(
         *(row.tenant, row.connection, load_connector(row.provider), row.settings),
         flow="authorization_code",
@@ -180,7 +182,7 @@ async def take_sign_in(
     found = await find_sign_in(state_token, state=state, vault=vault, clock=clock)
     if found is not None and not found.is_of(browser):
         raise OtherBrowserError
-    taken = await state.take_authorization(_digest(state_token), now=clock.now())
+    taken = await state.take_authorization(digest_of(state_token), now=clock.now())
     if found is None or taken is None:
         raise AuthorizationInvalidError(
             "this sign-in was not started here, took over ten minutes, or was used before",
@@ -208,9 +210,10 @@ async def redeem_code(sign_in: SignIn, code: str, *, flows: Flows) -> TokenSet:
     return await flows.obtain(sign_in.site, given)
 
 
-def _digest(state_token: str) -> str:
+def digest_of(state_token: str) -> str:
+    """Return what the database keeps of a state, so that a copy of it finishes no sign-in."""
     return hashlib.sha256(state_token.encode()).hexdigest()
 
 
 def _browser_digest(browser: str) -> str:
-    return _digest(browser) if browser else ""
+    return digest_of(browser) if browser else ""

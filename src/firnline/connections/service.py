@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Self
 
 from pydantic import SecretStr
 
 from firnline.clock import Clock
+from firnline.connections.activating import Activation
+from firnline.connections.arrivals import Arrivals
 from firnline.connections.authorize import (
     AuthorizationStart,
     WrongFlowError,
@@ -21,25 +22,28 @@ from firnline.connections.authorize import (
     start_authorization,
     take_sign_in,
 )
+from firnline.connections.changing import Changing, stored_site
 from firnline.connections.channel import Channel
 from firnline.connections.clients import ClientRegistry
+from firnline.connections.closed import NotConnectedError
 from firnline.connections.csrf import CsrfTokens
-from firnline.connections.endpoint import TokenSet
 from firnline.connections.entering import entered_fields, tried
-from firnline.connections.fixed import FixedSecret
 from firnline.connections.flows import Flows, Given
-from firnline.connections.site import Site, declared_site
-from firnline.connections.tokens import Credential, GivenToken, Renewals, StoredTokens, seal_tokens
+from firnline.connections.renewals import Renewals
+from firnline.connections.site import Site, address_of, declared_site
+from firnline.connections.statuses import ConnectionStatus, statuses_of
+from firnline.connections.tokens import Credential, GivenToken, StoredTokens
 from firnline.connections.vault import Vault
-from firnline.connectors.auth_flows import ApiKey, AuthorizationCode, Basic, ClientAssertion
+from firnline.connectors.auth_flows import AuthorizationCode, ClientAssertion
 from firnline.connectors.protocol import Identity
 from firnline.errors import FirnlineError, UsageError
 from firnline.settings import Settings
 from firnline.spec.model import TenantSpec
-from firnline.state import ConnectionRow, StaleRowError, State
+from firnline.state import ConnectionEvent, ConnectionRow, State
 from firnline.transport import Transport, Use
 
-SAVES_MAX = 5
+EVENTS_PAGE = 100
+SIGN_IN_DEADLINE_S = 15.0  # of one request for tokens; others may wait for it
 
 
 class Connections:
@@ -56,18 +60,40 @@ class Connections:
     ) -> None:
         self.clients = ClientRegistry(state=state, vault=vault, clock=clock)
         self.transport = transport
+        deadline_s = min(settings.provider_deadline_s, SIGN_IN_DEADLINE_S)
         self.flows = Flows(
-            clients=self.clients,
-            transport=transport,
-            clock=clock,
-            deadline_s=settings.provider_deadline_s,
+            clients=self.clients, transport=transport, clock=clock, deadline_s=deadline_s
         )
         self._state = state
         self._vault = vault
         self._clock = clock
         self._deadline_s = settings.provider_deadline_s
-        self._flights = Renewals(goes_on=True)
         self._csrf = CsrfTokens()
+        self._renewals = Renewals(
+            flows=self.flows, state=state, vault=vault, clock=clock, deadline_s=deadline_s
+        )
+        self._activation = Activation(
+            state=state,
+            renewals=self._renewals,
+            flows=self.flows,
+            open_channel=self._channel,
+            clock=clock,
+        )
+        self._changing = Changing(
+            state=state,
+            renewals=self._renewals,
+            flows=self.flows,
+            open_channel=self._channel,
+            clock=clock,
+        )
+        self.arrivals = Arrivals(
+            flows=self.flows,
+            identify=self._activation.identified,
+            activate=self._activation.store,
+            state=state,
+            vault=vault,
+            clock=clock,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -89,7 +115,7 @@ class Connections:
 
     async def close(self) -> None:
         """Wait for renewals under way; call before closing state and transport."""
-        await self._flights.finish()
+        await self._renewals.finish()
 
     @property
     def vault(self) -> Vault:
@@ -115,13 +141,12 @@ class Connections:
         With `person` it is the one that this person connected for themselves. `use` says what its
         calls are made for.
 
-        Raises UnknownConnectionError, NotConnectedError, NeedsReconnectError,
-        ConnectionDisabledError or VaultKeyInvalidError.
+        Raises UnknownConnectionError, a ConnectionClosedError or VaultKeyInvalidError.
         """
         site = _site_of(tenant, tenant_spec, name).of(person)
-        credential = self._stored(site)
-        await credential.active_row()
-        return self._channel(site, credential, use)
+        _row, tokens = await self._renewals.current(site)
+        credential = StoredTokens(site, self._renewals, clock=self._clock)
+        return self._channel(site.based_at(tokens.base_url), credential, use)
 
     def channel_with_token(
         self, tenant: str, tenant_spec: TenantSpec, name: str, token: SecretStr
@@ -180,12 +205,14 @@ class Connections:
         browser: str = "",
         redirect_uri: str = "",
         issuer: str = "",
+        confirmed: bool = True,
+        allow_other_account: bool = False,
     ) -> ConnectionRow:
-        """Turn the code that came back into a stored, active connection.
+        """Turn the code that came back into a stored connection, pending unless `confirmed`.
 
         `browser` is the session that it came back to, `redirect_uri` where, `issuer` the `iss`
-        beside it. Raises OtherBrowserError, AuthorizationInvalidError, GrantRefusedError or
-        another ProviderError.
+        beside it. Raises OtherBrowserError, AuthorizationInvalidError, OtherAccountError,
+        GrantRefusedError or another ProviderError.
         """
         sign_in = await take_sign_in(
             state,
@@ -197,7 +224,9 @@ class Connections:
             clock=self._clock,
         )
         tokens = await redeem_code(sign_in, code, flows=self.flows)
-        return await self._activate(sign_in.site, tokens)
+        return await self._activation.store(
+            sign_in.site, tokens, confirmed=confirmed, allow_other_account=allow_other_account
+        )
 
     async def connect(
         self,
@@ -206,17 +235,23 @@ class Connections:
         *,
         given: Given | None = None,
         person: str = "",
+        allow_other_account: bool = False,
     ) -> ConnectionRow:
         """Connect a system without a browser, from its registered client or from what is `given`.
 
         For a person an assertion is signed with the key that the provider maps to them.
 
-        Raises WrongFlowError or what `Flows.obtain` raises.
+        Raises WrongFlowError, OtherAccountError or what `Flows.obtain` raises.
         """
         site = declared_site(tenant_spec, name).of(person)
         if isinstance(site.auth, AuthorizationCode):
             raise WrongFlowError(f"{site.manifest.name} connects in a browser")
-        return await self._activate(site, await self.flows.obtain(site, given))
+        return await self._activation.store(
+            site,
+            await self.flows.obtain(site, given),
+            confirmed=True,
+            allow_other_account=allow_other_account,
+        )
 
     async def connect_with_secrets(
         self,
@@ -225,6 +260,7 @@ class Connections:
         fields: Mapping[str, SecretStr],
         *,
         person: str = "",
+        allow_other_account: bool = False,
     ) -> ConnectionRow:
         """Connect a system by what a person entered, once the provider was seen to take it.
 
@@ -236,51 +272,82 @@ class Connections:
         with tried(site):
             tokens = await self.flows.obtain(site, given)
             try:
-                return await self._activate(site, tokens)
+                return await self._activation.store(
+                    site, tokens, confirmed=True, allow_other_account=allow_other_account
+                )
             except FirnlineError:
                 await self.flows.abandon(site, tokens)
                 raise
 
-    async def _activate(self, site: Site, tokens: TokenSet) -> ConnectionRow:
-        who = await self._identity(site, tokens)
-        row = ConnectionRow(
-            tenant=site.tenant,
-            name=site.name,
-            provider=site.connector.provider,
-            settings=site.settings,
-            state="active",
-            account=who.account,
-            account_name=who.account_name,
-            user_key=who.user_key,
-            user_name=who.user_name,
-            token_ciphertext=await seal_tokens(self._vault, site, tokens),
-            expires_at=tokens.expires_at,
-            updated_at=self._clock.now(),
-            person=site.person,
-        )
-        for _ in range(SAVES_MAX):
-            stored = await self._state.connection(row.tenant, row.name, row.person)
-            version = 0 if stored is None else stored.version
-            try:
-                return await self._state.save_connection(replace(row, version=version))
-            except StaleRowError:
-                continue  # a renewal of the old tokens came in between; the new ones win
-        raise StaleRowError(row.tenant, row.name)
+    # -- what people do to connections ----------------------------------------------------------
 
-    async def _identity(self, site: Site, tokens: TokenSet) -> Identity:
-        channel = self._channel(site, GivenToken(site, tokens.access_token))
-        return await channel.run(site.connector.identify(site.settings))
+    async def statuses(self, tenant_spec: TenantSpec) -> list[ConnectionStatus]:
+        """Return how a tenant's connections stand: declared, stored and people's own."""
+        return await statuses_of(self._state, tenant_spec)
 
-    def _stored(self, site: Site) -> StoredTokens:
-        kind = FixedSecret if isinstance(site.auth, ApiKey | Basic) else StoredTokens
-        return kind(
-            site,
-            self.flows.renew,
-            flights=self._flights,
-            state=self._state,
-            vault=self._vault,
-            clock=self._clock,
-        )
+    async def test(self, tenant_spec: TenantSpec, name: str, *, person: str = "") -> Identity:
+        """Return who the provider says that a connection is; raises what a call raises."""
+        return await self._changing.test(declared_site(tenant_spec, name).of(person))
+
+    async def refresh(
+        self, tenant_spec: TenantSpec, name: str, *, person: str = ""
+    ) -> ConnectionRow:
+        """Renew a connection now.
+
+        Raises NotRenewableError, a ConnectionClosedError or a ProviderError.
+        """
+        return await self._changing.refresh(declared_site(tenant_spec, name).of(person))
+
+    async def revoke(
+        self, tenant_spec: TenantSpec, name: str, *, person: str = "", reason: str = ""
+    ) -> ConnectionRow:
+        """End a connection, here first and then at the provider; its row says what that did.
+
+        Raises UnknownConnectionError or NotConnectedError.
+        """
+        held = await self._held(tenant_spec, name, person)
+        return _found(held, await self._changing.revoke(held, reason))
+
+    async def revoke_all(self, tenant: str, *, reason: str = "") -> list[ConnectionRow]:
+        """End all connections of a tenant, people's own included; one by one, as `revoke` does."""
+        return await self._changing.revoke_all(tenant, reason)
+
+    async def disable(
+        self, tenant_spec: TenantSpec, name: str, *, person: str = "", reason: str = ""
+    ) -> ConnectionRow:
+        """Switch a connection off; raises UnknownConnectionError or NotConnectedError."""
+        held = await self._held(tenant_spec, name, person)
+        return _found(held, await self._changing.disable(held, reason))
+
+    async def enable(
+        self, tenant_spec: TenantSpec, name: str, *, person: str = ""
+    ) -> ConnectionRow:
+        """Switch a connection on again; raises UnknownConnectionError or NotConnectedError."""
+        held = await self._held(tenant_spec, name, person)
+        return _found(held, await self._changing.enable(held))
+
+    async def confirm(
+        self, tenant_spec: TenantSpec, name: str, *, version: int, person: str = ""
+    ) -> ConnectionRow:
+        """Let a connection be used that waits for it; raises NotPendingError or StaleRowError."""
+        site = declared_site(tenant_spec, name).of(person)
+        return await self._changing.confirm(site, version)
+
+    async def events(
+        self, after: int = 0, *, tenant: str = "", limit: int = EVENTS_PAGE
+    ) -> list[ConnectionEvent]:
+        """Return changes of connections' states that follow number `after`, the oldest first.
+
+        Raises EventsGoneError.
+        """
+        return await self._state.connection_events.after(after, tenant=tenant, limit=limit)
+
+    async def _held(self, tenant_spec: TenantSpec, name: str, person: str) -> ConnectionRow | Site:
+        """Return a stored connection, else the place where one would be; what is gone from the
+        tenant's YAML can be ended all the same.
+        """
+        row = await self._state.connection(tenant_spec.tenant, name, address_of(person))
+        return row or declared_site(tenant_spec, name).of(person)
 
     def _channel(self, site: Site, credential: Credential, use: Use = Use.INTERACTIVE) -> Channel:
         return Channel(
@@ -292,6 +359,12 @@ class Connections:
             csrf=self._csrf,
             use=use,
         )
+
+
+def _found(held: ConnectionRow | Site, row: ConnectionRow | None) -> ConnectionRow:
+    if row is not None:
+        return row
+    raise NotConnectedError(held if isinstance(held, Site) else stored_site(held))
 
 
 def _site_of(tenant: str, tenant_spec: TenantSpec, name: str) -> Site:

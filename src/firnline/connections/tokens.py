@@ -1,78 +1,28 @@
-"""Access tokens of stored connections: fresh when asked for, renewed once for all who wait.
+"""What a channel authorises its calls with: tokens kept here, or one that a caller brought.
 
-Renewing is one task per connection that no caller's deadline can cancel: where a provider rotates
-refresh tokens, an answer that nobody reads would lose the connection. What was obtained is stored
-before anybody uses it.
+Takes a connection's site; gives channels an access token that is fresh when asked for, another one
+when it was refused, and in the end the error that says why there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import timedelta
+from typing import Protocol
 
 from pydantic import SecretStr
 
 from firnline.clock import Clock
+from firnline.connections.closed import NeedsReconnectError
 from firnline.connections.endpoint import GrantRefusedError, TokenSet
+from firnline.connections.renewals import Renewals
 from firnline.connections.site import Site
-from firnline.connections.vault import Vault
+from firnline.connections.standing import can_renew, is_due
 from firnline.errors import FirnlineError
-from firnline.flights import Flights
-from firnline.state import ConnectionRow, StaleRowError, State
+from firnline.state import ConnectionRow
 from firnline.transport import ProviderError, ProviderUnavailableError
 
-LEEWAY_MAX = timedelta(seconds=60)
-LEEWAY_SHARE = 10  # a token is renewed when less than a tenth of its life is left
-SAVES_MAX = 5
-
-Renew = Callable[[Site, TokenSet], Awaitable[TokenSet]]
-
-
-class NotConnectedError(FirnlineError):
-    """Nobody has connected this system yet."""
-
-    code = "not_connected"
-    status = 409
-
-    def __init__(self, site: Site) -> None:
-        super().__init__(
-            f"{site.destination.label} is not connected", hint=f"Run: {connect_command(site)}"
-        )
-
-
-class NeedsReconnectError(FirnlineError):
-    """The authorisation is no longer valid; a person must connect the system again."""
-
-    code = "needs_reconnect"
-    status = 409
-
-    def __init__(self, site: Site, reason: str) -> None:
-        super().__init__(
-            f"{site.destination.label} must be connected again: {reason}",
-            hint=f"Run: {connect_command(site)}",
-        )
-
-
-class ConnectionDisabledError(FirnlineError):
-    """The connection was switched off on purpose."""
-
-    code = "connection_disabled"
-    status = 409
-
-    def __init__(self, site: Site, reason: str) -> None:
-        because = f": {reason}" if reason else ""
-        super().__init__(
-            f"{site.destination.label} is disabled{because}",
-            hint=f"To use it again, run: {connect_command(site)}",
-        )
-
-
-def connect_command(site: Site) -> str:
-    """Return the command that connects a system."""
-    whose = f" --person {site.person}" if site.person else ""
-    return f"firnline connect {site.tenant} {site.name}{whose}"
+FAILED_PAUSE = timedelta(seconds=10)  # between early renewals: nothing hurries yet
+PASSING_WAIT_S = 0.5
 
 
 class Credential(Protocol):
@@ -83,7 +33,7 @@ class Credential(Protocol):
         ...
 
     async def renew(self, rejected: SecretStr) -> SecretStr:
-        """Return another token than `rejected`, which the provider called expired."""
+        """Return what to show instead of `rejected`, which the provider called expired."""
         ...
 
     async def refused(self, rejected: SecretStr, reason: str) -> FirnlineError:
@@ -91,156 +41,59 @@ class Credential(Protocol):
         ...
 
 
-# A rotated token must not be lost: what began is not cancelled with whoever wanted it first.
-Renewals = Flights[Any, TokenSet]
-
-
 class StoredTokens:
     """The credential of a connection that a person connected and the state store keeps."""
 
-    def __init__(
-        self,
-        site: Site,
-        renew: Renew,
-        *,
-        flights: Renewals,
-        state: State,
-        vault: Vault,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, site: Site, renewals: Renewals, *, clock: Clock) -> None:
         self._site = site
-        self._renew = renew
-        self._flights = flights
-        self._state = state
-        self._vault = vault
+        self._renewals = renewals
         self._clock = clock
 
     async def token(self) -> SecretStr:
         """Return a fresh access token, renewed ahead of its end.
 
-        Raises NotConnectedError, NeedsReconnectError, ConnectionDisabledError or a ProviderError.
+        Raises a ConnectionClosedError or a ProviderError.
         """
-        tokens = await self._open(await self.active_row())
-        if not self._is_due(tokens):
+        row, tokens = await self._renewals.current(self._site)
+        now = self._clock.now()
+        if not is_due(tokens, now):
             return tokens.access_token
-        try:
-            return await self.renew(tokens.access_token)
-        except ProviderError as error:
-            # Renewing was early: while the token itself lives, a passing failure harms nobody.
-            if error.retryable and tokens.expires_at and self._clock.now() < tokens.expires_at:
-                return tokens.access_token
-            raise
+        if tokens.expires_at is not None and now < tokens.expires_at:
+            return await self._early(row, tokens)
+        return (await self._renewals.renewed(self._site, tokens.access_token)).access_token
 
     async def renew(self, rejected: SecretStr) -> SecretStr:
-        """Return another token than `rejected`; of many callers at once one asks the provider."""
-        key = (self._site.tenant, self._site.holder)
-        tokens = await self._flights.join(key, lambda: self._renewed(rejected))
-        if tokens.access_token == rejected:
-            # The flight that was joined is the one that had obtained it.
-            tokens = await self._flights.join(key, lambda: self._renewed(rejected))
-        return tokens.access_token
+        """Return another token than `rejected`; of many callers at once one asks the provider.
+
+        The same one where nothing renews it: an answer may have been a passing fault.
+        """
+        _row, tokens = await self._renewals.current(self._site)
+        if tokens.access_token != rejected:
+            return tokens.access_token
+        if not can_renew(self._site, tokens) and not is_due(tokens, self._clock.now()):
+            await self._clock.sleep(PASSING_WAIT_S)
+            return rejected
+        return (await self._renewals.renewed(self._site, rejected)).access_token
 
     async def refused(self, rejected: SecretStr, reason: str) -> FirnlineError:
         """Mark the connection as needing a person, unless its token is another by now."""
-        row = await self.active_row()
-        if (await self._open(row)).access_token != rejected:
+        row = await self._renewals.given_up(self._site, rejected, reason)
+        if row is not None and row.is_working:
             return ProviderUnavailableError(
                 self._site.destination, "its authorisation was renewed during the call"
             )
-        await self._give_up(row, reason)
         return NeedsReconnectError(self._site, reason)
 
-    async def active_row(self) -> ConnectionRow:
-        """Return the stored connection when it can be used, raise why not otherwise."""
-        row = await self.stored_row()
-        if row.state == "needs_reconnect":
-            raise NeedsReconnectError(self._site, row.state_reason)
-        declared = (self._site.connector.provider, dict(self._site.settings))
-        if (row.provider, dict(row.settings)) != declared:
-            # Its token belongs to another account: it must never be sent to this one.
-            raise NeedsReconnectError(self._site, "its settings changed since it was connected")
-        return row
-
-    async def stored_row(self) -> ConnectionRow:
-        """Return the stored connection, raise when there is none or it is switched off."""
-        row = await self._state.connection(self._site.tenant, self._site.name, self._site.person)
-        if row is None or row.state == "pending" or row.token_ciphertext is None:
-            raise NotConnectedError(self._site)
-        if row.state == "disabled":
-            raise ConnectionDisabledError(self._site, row.state_reason)
-        return row
-
-    async def _renewed(self, rejected: SecretStr) -> TokenSet:
-        row = await self.active_row()
-        tokens = await self._open(row)
-        if tokens.access_token != rejected:
-            return tokens
+    async def _early(self, row: ConnectionRow, tokens: TokenSet) -> SecretStr:
+        """Return a renewed token, or the old one while it lives: renewing it can wait."""
+        failed_lately = row.renewal_error and self._clock.now() < row.updated_at + FAILED_PAUSE
+        if failed_lately or not can_renew(self._site, tokens):
+            return tokens.access_token
         try:
-            fresh = await self._renew(self._site, tokens)
-        except GrantRefusedError as error:
-            return await self._after_refusal(row, error)
-        # Providers that do not rotate give no refresh token again: the old one stays good.
-        fresh = replace(fresh, refresh_token=fresh.refresh_token or tokens.refresh_token)
-        return await self._stored(row, fresh, instead_of=tokens)
-
-    async def _after_refusal(self, row: ConnectionRow, error: GrantRefusedError) -> TokenSet:
-        """Use what another process obtained meanwhile; else a person must connect again."""
-        current = await self.active_row()
-        if current.version != row.version:
-            return await self._open(current)
-        reason = "the provider no longer accepts the stored authorisation"
-        await self._give_up(current, reason)
-        raise NeedsReconnectError(self._site, reason) from error
-
-    async def _give_up(self, row: ConnectionRow, reason: str) -> None:
-        lost = replace(
-            row, state="needs_reconnect", state_reason=reason, updated_at=self._clock.now()
-        )
-        try:
-            await self._state.save_connection(lost)
-        except StaleRowError:
-            return  # somebody connected or renewed it meanwhile: their word is newer
-
-    async def _stored(
-        self, row: ConnectionRow, fresh: TokenSet, *, instead_of: TokenSet
-    ) -> TokenSet:
-        """Store `fresh` before its first use; return what is stored in the end."""
-        for _ in range(SAVES_MAX):
-            try:
-                await self._state.save_connection(await self._with_tokens(row, fresh))
-                return fresh
-            except StaleRowError:
-                row = await self.stored_row()
-            # Compared when opened: rotation of the keys seals the same tokens anew.
-            kept = await self._open(row)
-            if row.state == "active" and kept.access_token != instead_of.access_token:
-                return kept  # connected anew, or renewed by another process
-        raise StaleRowError(row.tenant, row.name)
-
-    async def _with_tokens(self, row: ConnectionRow, fresh: TokenSet) -> ConnectionRow:
-        return replace(
-            row,
-            state="active",
-            state_reason="",
-            token_ciphertext=await seal_tokens(self._vault, self._site, fresh),
-            expires_at=fresh.expires_at,
-            updated_at=self._clock.now(),
-        )
-
-    async def _open(self, row: ConnectionRow) -> TokenSet:
-        return TokenSet.from_json(
-            await self._vault.unseal(
-                row.token_ciphertext or b"",
-                purpose="token",
-                tenant=row.tenant,
-                connection=self._site.holder,
-            )
-        )
-
-    def _is_due(self, tokens: TokenSet) -> bool:
-        return tokens.expires_at is not None and self._clock.now() >= _renew_at(
-            tokens.issued_at, tokens.expires_at
-        )
+            fresh = await self._renewals.renewed_early(self._site, tokens.access_token)
+        except ProviderError:
+            return tokens.access_token  # noted with the connection; a failure now harms nobody
+        return (fresh or tokens).access_token
 
 
 class GivenToken:
@@ -263,14 +116,3 @@ class GivenToken:
         return GrantRefusedError(
             self._site.destination, f"the given token is not accepted: {reason}"
         )
-
-
-async def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:
-    """Return `tokens` as ciphertext of this connection."""
-    return await vault.seal(
-        tokens.as_json(), purpose="token", tenant=site.tenant, connection=site.holder
-    )
-
-
-def _renew_at(issued_at: datetime, expires_at: datetime) -> datetime:
-    return expires_at - min(LEEWAY_MAX, (expires_at - issued_at) / LEEWAY_SHARE)

@@ -14,14 +14,9 @@ from itertools import islice
 
 from firnline.clock import Clock
 from firnline.connections.channel import Channel
+from firnline.connections.closed import ConnectionClosedError, connect_command
 from firnline.connections.service import Connections
 from firnline.connections.site import declared_site
-from firnline.connections.tokens import (
-    ConnectionDisabledError,
-    NeedsReconnectError,
-    NotConnectedError,
-    connect_command,
-)
 from firnline.connectors.protocol import Connector, ProviderRefusal, Steps, VerifyQuery
 from firnline.errors import FirnlineError
 from firnline.spec.model import TenantSpec
@@ -31,7 +26,6 @@ PAUSE_S = 2.0  # after an outage: who asks meanwhile is told at once
 PAUSES_MAX = 4096
 
 Ask = Callable[[Channel, VerifyQuery], Awaitable[frozenset[str]]]
-_CLOSED = (NotConnectedError, NeedsReconnectError, ConnectionDisabledError)
 
 
 class VerifyNotConnectedError(FirnlineError):
@@ -112,7 +106,7 @@ class Verifying:
                 return await ask(channel, replace(query, is_own=True))
             except VerifyOtherUserError as error:
                 closed = error
-            except _CLOSED:
+            except ConnectionClosedError:
                 closed = VerifyNotConnectedError(
                     f"nobody connected {connection} for you, to be asked what you may see",
                     hint=f"Run: {connect_command(site.of(person))}",
@@ -122,7 +116,7 @@ class Verifying:
         try:
             channel = await self._connections.channel(tenant, spec, connection)
             return await ask(channel, replace(query, is_own=False))
-        except _CLOSED:
+        except ConnectionClosedError:
             raise closed from None
 
     async def _own(

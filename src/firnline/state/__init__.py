@@ -1,6 +1,6 @@
 """Durable facts about tenants: SQLite in home by default, PostgreSQL when there are many nodes."""
 
-from firnline.state.connections import StaleRowError
+from firnline.state.connections import Soon, StaleRowError
 from firnline.state.rows import (
     AuthorizationRow,
     ClientRow,
@@ -18,6 +18,7 @@ __all__ = [
     "ConnectionRow",
     "ConnectionState",
     "OperationRow",
+    "Soon",
     "StaleRowError",
     "State",
     "operation_id_of",

@@ -6,7 +6,7 @@ Takes rows and open transactions from `State`, which gives them to connections, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
@@ -31,6 +32,15 @@ from firnline.state import schema
 from firnline.state.connection_events import record
 from firnline.state.rows import WORKING, ConnectionEvent, ConnectionRow
 from firnline.state.sealed import key_is_held, unless_resealed
+
+
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """Until when tokens and whole authorisations end soon; what failed lately is left alone."""
+
+    token_before: datetime
+    end_before: datetime
+    failed_after: datetime
 
 
 class StaleRowError(FirnlineError):
@@ -106,20 +116,24 @@ def holder_of(tenant: str, name: str, person: str) -> tuple[Table, tuple[ColumnE
     return table, (table.c.tenant == tenant, table.c.name == name, table.c.person == person)
 
 
-def ending(table: Table, before: datetime, count: int) -> Select[Any]:
-    """Return the question which working connections of a table end before a time."""
-    ends = or_(
-        and_(table.c.expires_at.is_not(None), table.c.expires_at <= before),
-        and_(table.c.refresh_expires_at.is_not(None), table.c.refresh_expires_at <= before),
+def ending(table: Table, soon: Soon, count: int) -> Select[Any]:
+    """Return the question which working connections of a table end soon."""
+    is_due = and_(table.c.expires_at.is_not(None), table.c.expires_at <= soon.token_before)
+    # Those known to be expiring are not looked at again, but for their tokens.
+    is_ending = and_(
+        table.c.ends_at.is_not(None), table.c.ends_at <= soon.end_before, table.c.state == "active"
     )
-    query = select(table).where(table.c.state.in_(WORKING), ends)
-    return query.order_by(table.c.expires_at, table.c.tenant, table.c.name).limit(count)
+    has_failed = and_(table.c.renewal_error != "", table.c.updated_at > soon.failed_after)
+    query = select(table).where(
+        table.c.state.in_(WORKING), or_(is_due, is_ending), not_(has_failed)
+    )
+    first = func.coalesce(table.c.expires_at, table.c.ends_at)
+    return query.order_by(first, table.c.tenant, table.c.name).limit(count)
 
 
-def ends_at(row: ConnectionRow) -> datetime:
-    """Return when a connection ends that is not renewed."""
-    ends = [end for end in (row.expires_at, row.refresh_expires_at) if end is not None]
-    return min(ends, default=row.updated_at)
+def first_end(row: ConnectionRow) -> datetime:
+    """Return when a connection's token ends, or the whole of it."""
+    return row.expires_at or row.ends_at or row.updated_at
 
 
 def row_of(row: Row[Any]) -> ConnectionRow:

@@ -34,6 +34,8 @@ class ConnectionRow:
     stored and grows with each save; saving an outdated row is refused. `person` is the e-mail of
     whom a personal connection belongs to, empty for the organisation's own. `state_at`, when the
     state began, is the store's to know: what a saved row says is not looked at.
+    `expires_at` is the end of its token, `ends_at` of the whole authorisation, as far as they are
+    known: of its refresh token, or of a token that nothing renews.
     `renewal_began_at` stands while the provider is asked for a new token, and stays when nobody
     learned the answer; `renewal_error` is what the last attempt failed with.
     """
@@ -56,7 +58,7 @@ class ConnectionRow:
     state_at: datetime | None = None
     flow: str = ""
     scopes: tuple[str, ...] = ()
-    refresh_expires_at: datetime | None = None
+    ends_at: datetime | None = None
     renewal_began_at: datetime | None = None
     renewal_error: str = ""
 

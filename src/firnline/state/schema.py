@@ -85,7 +85,7 @@ def connection_facts_of_version_5() -> list[SqlColumn[Any]]:
         SqlColumn("state_at", UtcDateTime),
         SqlColumn("flow", String(40), nullable=False, server_default=""),
         SqlColumn("scopes", Text, nullable=False, server_default="[]"),
-        SqlColumn("refresh_expires_at", UtcDateTime),
+        SqlColumn("ends_at", UtcDateTime),
         SqlColumn("renewal_began_at", UtcDateTime),
         SqlColumn("renewal_error", Text, nullable=False, server_default=""),
     ]

@@ -27,7 +27,7 @@ from firnline.state.askers import AskerStore
 from firnline.state.audit import AuditChain
 from firnline.state.connect_links import LinkClaims
 from firnline.state.connection_events import ConnectionEvents
-from firnline.state.connections import ending, ends_at, holder_of, row_of, save
+from firnline.state.connections import Soon, ending, first_end, holder_of, row_of, save
 from firnline.state.database import StateUnavailableError, open_engine
 from firnline.state.keys import DataKeyStore
 from firnline.state.leases import Leases
@@ -119,15 +119,15 @@ class State:
             gone = await connection.execute(delete(table).where(*one))
         return gone.rowcount == 1
 
-    async def connections_ending(self, before: datetime, *, count: int) -> list[ConnectionRow]:
-        """Return up to `count` working connections that end before a time, the first first.
+    async def connections_ending(self, soon: Soon, *, count: int) -> list[ConnectionRow]:
+        """Return up to `count` working connections that end soon, the first first.
 
         They are those of all tenants, people's own included.
         """
         found: list[ConnectionRow] = []
         for table in (schema.connections, schema.personal_connections):
-            found += [row_of(row) for row in await self._rows(ending(table, before, count))]
-        return sorted(found, key=ends_at)[:count]
+            found += [row_of(row) for row in await self._rows(ending(table, soon, count))]
+        return sorted(found, key=first_end)[:count]
 
     # -- catalogs -------------------------------------------------------------------------------
 

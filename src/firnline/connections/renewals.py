@@ -1,0 +1,290 @@
+"""Renewals of stored tokens: once for all tasks that wait, by one process at a time.
+
+Renewing is one task per connection that no caller's deadline can cancel: where a provider rotates
+refresh tokens, an answer that nobody reads would lose the connection. Among processes a lease says
+who asks; the others wait for what is stored. That a renewal began is stored before the provider is
+asked, and what it gave is stored before anybody uses it: whoever is killed in between leaves a
+connection that the next one renews, or of which the provider's own refusal says that it is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from firnline.clock import Clock
+from firnline.connections.closed import NeedsReconnectError, closed_by
+from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError, TokenSet
+from firnline.connections.flows import Flows
+from firnline.connections.saving import changed
+from firnline.connections.site import Site
+from firnline.connections.standing import can_renew, ends_at, moment, standing
+from firnline.connections.vault import Vault
+from firnline.connectors.auth_flows import AuthorizationCode
+from firnline.flights import Flights
+from firnline.state import ConnectionRow, State
+from firnline.transport import ProviderError, ProviderRateLimitedError, ProviderUnavailableError
+
+LEASE_MARGIN_S = 5.0  # for storing what came, after the provider's time was up
+WAIT_S = 0.05
+WAIT_MAX_S = 0.5
+JOINS_MAX = 4
+# What the provider answers when it did not even look at the refresh token.
+UNTOUCHED = (ClientRefusedError, ProviderRateLimitedError)
+
+
+class Renewals:
+    """Renews the tokens of all connections. One per process, safe to share."""
+
+    def __init__(
+        self,
+        *,
+        flows: Flows,
+        state: State,
+        vault: Vault,
+        clock: Clock,
+        deadline_s: float,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._flows = flows
+        self._state = state
+        self._vault = vault
+        self._clock = clock
+        self._ttl_s = deadline_s + LEASE_MARGIN_S
+        self._draw = draw
+        self._holder = f"{os.getpid()} {secrets.token_hex(8)}"
+        # A rotated token must not be lost: what began is not cancelled with whoever wanted it.
+        self._flights: Flights[tuple[str, str], TokenSet | None] = Flights(goes_on=True)
+
+    async def finish(self) -> None:
+        """Wait for what is under way."""
+        await self._flights.finish()
+
+    async def current(self, site: Site) -> tuple[ConnectionRow, TokenSet]:
+        """Return a stored connection with its tokens; raises why it cannot be used."""
+        row = await self._state.connection(site.tenant, site.name, site.person)
+        closed = closed_by(site, row)
+        if closed is not None:
+            raise closed
+        assert row is not None
+        return row, await self.opened(site, row)
+
+    async def renewed(self, site: Site, rejected: SecretStr) -> TokenSet:
+        """Return other tokens than `rejected`, obtained here or by another process.
+
+        Raises a ConnectionClosedError or a ProviderError.
+        """
+        for _ in range(JOINS_MAX):
+            tokens = await self._join(site, rejected, waits=True)
+            # Else the flight that was joined would not wait, or had obtained the rejected one.
+            if tokens is not None and tokens.access_token != rejected:
+                return tokens
+        raise ProviderUnavailableError(
+            site.destination, "it gives the same token again instead of another"
+        )
+
+    async def renewed_early(self, site: Site, old: SecretStr) -> TokenSet | None:
+        """Return other tokens than `old`, None when another process is about to obtain them."""
+        return await self._join(site, old, waits=False)
+
+    async def given_up(self, site: Site, rejected: SecretStr, reason: str) -> ConnectionRow | None:
+        """Mark a connection as needing a person, unless its token is another than `rejected`."""
+
+        async def give_up(row: ConnectionRow | None) -> ConnectionRow | None:
+            if row is None or not row.is_working:
+                return None
+            if (await self.opened(site, row)).access_token != rejected:
+                return None
+            return replace(
+                row,
+                state="needs_reconnect",
+                state_reason=reason,
+                renewal_began_at=None,
+                updated_at=self._clock.now(),
+            )
+
+        return await changed(self._state, site, give_up)
+
+    async def with_tokens(
+        self, site: Site, row: ConnectionRow, tokens: TokenSet, *, before: TokenSet | None = None
+    ) -> ConnectionRow:
+        """Return `row` holding `tokens`, in the state that they give it."""
+        now = self._clock.now()
+        state, reason = standing(site, tokens, before=before, now=now)
+        return replace(
+            row,
+            state=state,
+            state_reason=reason,
+            token_ciphertext=await self.sealed(site, tokens),
+            flow=site.auth.flow,
+            scopes=tokens.scopes,
+            expires_at=tokens.expires_at,
+            ends_at=ends_at(site, tokens),
+            renewal_began_at=None,
+            renewal_error="",
+            updated_at=now,
+        )
+
+    async def sealed(self, site: Site, tokens: TokenSet) -> bytes:
+        """Return `tokens` as ciphertext of this connection."""
+        return await seal_tokens(self._vault, site, tokens)
+
+    async def opened(self, site: Site, row: ConnectionRow) -> TokenSet:
+        """Return the tokens of a stored connection."""
+        return TokenSet.from_json(
+            await self._vault.unseal(
+                row.token_ciphertext or b"",
+                purpose="token",
+                tenant=row.tenant,
+                connection=site.holder,
+            )
+        )
+
+    async def _join(self, site: Site, old: SecretStr, *, waits: bool) -> TokenSet | None:
+        key = (site.tenant, site.holder)
+        return await self._flights.join(key, lambda: self._flight(site, old, waits=waits))
+
+    async def _flight(self, site: Site, old: SecretStr, *, waits: bool) -> TokenSet | None:
+        lease = f"refresh {site.tenant} {site.holder}"
+        tokens = await self._lease_or_tokens(site, old, lease, waits=waits)
+        if not isinstance(tokens, bool):
+            return tokens
+        if not tokens:
+            return None
+        try:
+            row, stored = await self.current(site)
+            if stored.access_token != old:
+                return stored  # stored after the last look, before the lease was free
+            return await self._asked(site, row, stored)
+        finally:
+            await self._state.leases.release(lease, self._holder, now=self._clock.now())
+
+    async def _lease_or_tokens(
+        self, site: Site, old: SecretStr, lease: str, *, waits: bool
+    ) -> TokenSet | bool:
+        """Return the tokens that another one stored, or whether the lease was got."""
+        began, wait_s = self._clock.now(), WAIT_S
+        ends_at_s = self._clock.monotonic() + 2 * self._ttl_s
+        while self._clock.monotonic() < ends_at_s:
+            row, tokens = await self.current(site)
+            if tokens.access_token != old:
+                return tokens
+            if row.renewal_error and row.updated_at > began:
+                # Who asked meanwhile was told this: nobody asks the same again at once.
+                raise ProviderUnavailableError(site.destination, row.renewal_error)
+            now = self._clock.now()
+            held = await self._state.leases.hold(lease, self._holder, ttl_s=self._ttl_s, now=now)
+            if held is not None or not waits:
+                return held is not None
+            await self._clock.sleep(wait_s * (0.5 + self._draw()))
+            wait_s = min(WAIT_MAX_S, wait_s * 1.5)
+        raise ProviderUnavailableError(
+            site.destination, "another process renews its authorisation without coming to an end"
+        )
+
+    async def _asked(self, site: Site, row: ConnectionRow, tokens: TokenSet) -> TokenSet:
+        interrupted_at = row.renewal_began_at
+        await self._note_beginning(site, tokens)
+        try:
+            fresh = await self._flows.renew(site, tokens)
+        except GrantRefusedError as refused:
+            return await self._after_refusal(site, tokens, interrupted_at, refused)
+        except ProviderError as failure:
+            await self._note_failure(site, tokens, failure)
+            raise
+        # Providers that do not rotate give no refresh token again: the old one stays good.
+        return await self._stored(site, tokens, fresh.renewed_from(tokens))
+
+    async def _note_beginning(self, site: Site, tokens: TokenSet) -> None:
+        if not _uses_up(site):
+            return  # whatever becomes of the answer, the next renewal asks the same way
+
+        async def began(row: ConnectionRow | None) -> ConnectionRow | None:
+            if row is None or row.renewal_began_at is not None:
+                return None  # an earlier one is the one whose answer is unknown
+            now = self._clock.now()
+            return replace(row, renewal_began_at=now, updated_at=now)
+
+        await changed(self._state, site, began)
+
+    async def _note_failure(self, site: Site, tokens: TokenSet, failure: ProviderError) -> None:
+        async def failed(row: ConnectionRow | None) -> ConnectionRow | None:
+            if row is None or not row.is_working:
+                return None
+            if (await self.opened(site, row)).access_token != tokens.access_token:
+                return None
+            began_at = None if isinstance(failure, UNTOUCHED) else row.renewal_began_at
+            return replace(
+                row,
+                renewal_began_at=began_at,
+                renewal_error=failure.message,
+                updated_at=self._clock.now(),
+            )
+
+        await changed(self._state, site, failed)
+
+    async def _after_refusal(
+        self,
+        site: Site,
+        tokens: TokenSet,
+        interrupted_at: datetime | None,
+        refused: GrantRefusedError,
+    ) -> TokenSet:
+        """Use what another one obtained meanwhile; else a person must connect again."""
+        reason = "the provider no longer accepts the stored authorisation"
+        if not can_renew(site, tokens):
+            reason = "it ran out, and nothing renews it"
+        elif interrupted_at is not None:
+            reason = (
+                f"a renewal was interrupted at {moment(interrupted_at)}, and the provider does not "
+                "accept what was stored before it"
+            )
+        await self.given_up(site, tokens.access_token, reason)
+        try:
+            _row, current = await self.current(site)
+        except NeedsReconnectError as lost:
+            raise lost from refused
+        return current
+
+    async def _stored(self, site: Site, old: TokenSet, fresh: TokenSet) -> TokenSet:
+        """Store `fresh` before its first use; return what is stored in the end."""
+        others: list[TokenSet] = []
+
+        async def store(row: ConnectionRow | None) -> ConnectionRow | None:
+            others.clear()
+            if row is None or row.token_ciphertext is None:
+                return None  # ended here meanwhile
+            stored = await self.opened(site, row)
+            if stored.access_token != old.access_token:
+                others.append(stored)  # connected anew, or renewed by another process
+                return None
+            renewed = await self.with_tokens(site, row, fresh, before=old)
+            if row.is_working or row.state == "needs_reconnect":
+                return renewed
+            return replace(renewed, state=row.state, state_reason=row.state_reason)
+
+        row = await changed(self._state, site, store)
+        if row is None or row.token_ciphertext is None:
+            await self._flows.abandon(site, fresh)
+        closed = closed_by(site, row)
+        if closed is not None:
+            raise closed
+        return others[0] if others else fresh
+
+
+async def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:
+    """Return `tokens` as ciphertext of this connection."""
+    return await vault.seal(
+        tokens.as_json(), purpose="token", tenant=site.tenant, connection=site.holder
+    )
+
+
+def _uses_up(site: Site) -> bool:
+    """Say whether a renewal may use up what it is asked with."""
+    return isinstance(site.auth, AuthorizationCode) and site.auth.refresh == "single_use"
