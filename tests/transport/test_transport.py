@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request as WebRequest
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.responses import Response as WebResponse
 from starlette.routing import Route
 from tests.transport.loopback import serve, serve_raw
@@ -141,12 +141,33 @@ async def test_repetition_ends_and_names_provider_and_connection() -> None:
     assert "canary" not in str(raised.value)
 
 
-@pytest.mark.parametrize("status", [503, 429])
-async def test_call_that_is_not_repeatable_is_sent_once(status: int) -> None:
-    script = Script(status)
+async def test_write_that_a_failing_provider_answered_is_sent_once() -> None:
+    script = Script(503)
     async with speaking_to(script) as transport:
         with pytest.raises(ProviderError):
             await transport.send(get(method="POST", json={}, repeatable=False), deadline_s=60)
+
+    assert script.calls == 1
+
+
+async def test_write_that_was_refused_for_the_rate_is_sent_again() -> None:
+    """It was refused whole: nothing of it was done."""
+    script = Script(429, 201)
+    async with speaking_to(script) as transport:
+        write = get(method="POST", json={}, repeatable=False)
+        assert (await transport.send(write, deadline_s=60)).status == 201
+
+    assert script.calls == 2
+
+
+async def test_write_whose_200_tells_of_a_rate_limit_is_sent_once() -> None:
+    """A part of its batch may have been done."""
+    script = Script(200)
+    judge = lambda _: Verdict(Grounds.RATE_LIMITED)  # noqa: E731
+    async with speaking_to(script) as transport:
+        with pytest.raises(ProviderRateLimitedError):
+            write = get(method="POST", json={}, repeatable=False, judge=judge)
+            await transport.send(write, deadline_s=60)
 
     assert script.calls == 1
 
@@ -314,20 +335,6 @@ async def test_body_that_is_not_what_its_encoding_says_is_a_typed_error() -> Non
     async with speaking_to(answer) as transport:
         with pytest.raises(ProviderAnswerError, match="compressed"):
             await transport.send(get(), deadline_s=5)
-
-
-async def test_redirect_is_not_followed() -> None:
-    calls = 0
-
-    def answer(request: WebRequest) -> WebResponse:
-        nonlocal calls
-        calls += 1
-        return RedirectResponse(str(request.url.replace(path="/elsewhere")))
-
-    async with speaking_to(answer) as transport:
-        assert (await transport.send(get(), deadline_s=5)).status == 307
-
-    assert calls == 1
 
 
 async def test_cookies_that_an_answer_sets_are_told_line_by_line_and_in_no_repr() -> None:

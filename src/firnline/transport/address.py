@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,12 +18,22 @@ import httpcore2
 
 HTTPS_PORT = 443
 ADDRESSES_MAX = 8
+CONNECT_MAX_S = 30.0  # where nobody says how long
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_NAT64 = IPv6Network("64:ff9b::/96")
+_UNICAST6 = IPv6Network("2000::/3")  # all that is given out of IPv6; the rest is for special use
+# Networks that stand for IPv4 ones, the address in their last 32 bits (RFC 6052, 2765, 4291).
+_WRAPS4 = tuple(map(IPv6Network, ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96")))
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
+# Special ones that the standard library calls global: IPv4 relays, and documentation.
+_NOT_PUBLIC = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+)
 
 
 class AddressRefused(Exception):
@@ -41,6 +50,11 @@ def origin_of(url: str) -> str:
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}{suffix}"
+
+
+def port_of(url: str) -> int:
+    """Return the port of `url`, its scheme's own where none is written; raises AddressRefused."""
+    return _split(url)[1]
 
 
 def check_url(url: str, hosts: Sequence[str]) -> None:
@@ -100,6 +114,10 @@ def is_public(text: str) -> bool:
         wrapped = _wrapped_ipv4(address)
         if wrapped is not None:
             return is_public(str(wrapped))
+        if address not in _UNICAST6:
+            return False
+    if any(address.version == each.version and address in each for each in _NOT_PUBLIC):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
@@ -110,22 +128,16 @@ def _wrapped_ipv4(address: IPv6Address) -> IPv4Address | None:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64 or int(address) >> 32 == 0:
+    is_isatap = int(address) >> 32 & 0xFFFFFFFF in _ISATAP
+    if is_isatap or any(address in each for each in _WRAPS4):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return None
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver for the addresses of `host`."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """Connects to public addresses only; TLS still checks the host's name, not the address."""
 
-    def __init__(self, resolver: Resolver = resolve) -> None:
+    def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._network = httpcore2.AnyIOBackend()
 
@@ -137,21 +149,31 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Resolve `host`, refuse it when any address is not public, connect to one of them."""
+        """Resolve `host`, refuse it when any address is not public, connect to one of them.
+
+        `timeout` is for all of it: each address gets an equal part of what the others left.
+        """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + (CONNECT_MAX_S if timeout is None else timeout)
         failure: Exception = httpcore2.ConnectError("the name has no address")
-        for address in await self._public_addresses(host, port):
+        addresses = await self._public_addresses(host, port, ends_at)
+        for number, address in enumerate(addresses):
+            share_s = (ends_at - loop.time()) / (len(addresses) - number)
             try:
                 return await self._network.connect_tcp(
-                    address, port, timeout, local_address, socket_options
+                    address, port, max(0.0, share_s), local_address, socket_options
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
 
-    async def _public_addresses(self, host: str, port: int) -> Sequence[str]:
+    async def _public_addresses(self, host: str, port: int, ends_at: float) -> Sequence[str]:
         try:
-            addresses = await self._resolver(host, port)
-        except OSError as error:
+            async with asyncio.timeout_at(ends_at):
+                addresses = await self._resolver(host, port)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout("the name is not resolved in time") from error
+        except (OSError, UnicodeError) as error:
             raise httpcore2.ConnectError("the name cannot be resolved") from error
         if not all(is_public(address) for address in addresses):
             raise AddressRefused(f"host {host!r} leads to an address that is not public")

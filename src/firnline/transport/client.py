@@ -1,8 +1,8 @@
 """The one outbound HTTP client: every call to a provider goes through `Transport.send`.
 
-It guards addresses, keeps a total deadline, caps the decoded body, limits concurrency per provider
-account and repeats repeatable calls. Who may call and what an answer means is its caller's:
-`connections.channel` and the token endpoints.
+It asks the connection's circuit and the governor, keeps a total deadline, repeats what may be
+repeated and gives each call's record to the log; `wire` does the exchange. Who may call and what
+an answer means is its caller's: `connections.channel` and the token endpoints.
 """
 
 from __future__ import annotations
@@ -10,51 +10,56 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 from collections.abc import Callable, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Self
-from urllib.parse import urlsplit
-
-import httpcore2
-import httpx2
+from dataclasses import dataclass
+from typing import Self
 
 from firnline.clock import Clock
-from firnline.connectors.protocol import Grounds, Response, Verdict
-from firnline.transport.address import (
-    AddressRefused,
-    GuardedBackend,
-    Resolver,
-    check_url,
-    resolve,
-)
+from firnline.connectors.protocol import ErrorClass, Grounds, Response, Verdict
+from firnline.transport.address import Resolver
 from firnline.transport.admission import AccountLanes, Governor
 from firnline.transport.call import OutboundCall
+from firnline.transport.call_log import CallLog, CallRecord, RecentCalls, template_of
+from firnline.transport.circuits import Circuits, ConnectionCircuits, Passage
 from firnline.transport.errors import (
-    ForbiddenHostError,
-    ProviderAnswerError,
+    ProviderCircuitOpenError,
     ProviderError,
     ProviderRateLimitedError,
     ProviderTimeoutError,
     ProviderUnavailableError,
-    ProviderUnreachableError,
     provider_text,
 )
+from firnline.transport.failures import FAILURES, error_of, speaks_against_provider
 from firnline.transport.retry import (
     ATTEMPTS_MAX,
     RETRY_AFTER_MIN_S,
+    Wait,
     backoff_s,
     clamp_retry_after,
     parse_retry_after,
+    wait_before_repeating,
+    wait_s,
 )
 from firnline.transport.routes import Routes
+from firnline.transport.wire import Timeouts, Wire
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 3.0
-CONNECTIONS_MAX = 200
-AGENT = "firnline"
+READ_TIMEOUT_S = 60.0
+READ_SHARE = 0.5  # of the deadline at most, so that time is left to ask again
 
-Body = dict[str, Any]
+
+@dataclass(slots=True)
+class _Tally:
+    """What a call's attempts come to, for its record."""
+
+    attempts: int = 0
+    status: int = 0
+    error_class: ErrorClass | None = None
+    code: str = ""
+    bytes_out: int = 0
+    bytes_in: int = 0
+    quota_left: int | None = None
 
 
 class Transport:
@@ -65,19 +70,22 @@ class Transport:
         *,
         routes: Mapping[str, str],
         clock: Clock,
-        resolver: Resolver = resolve,
+        resolver: Resolver | None = None,
         draw: Callable[[], float] = random.random,
         body_bytes_max: int = BODY_BYTES_MAX,
+        read_timeout_s: float = READ_TIMEOUT_S,
         governor: Governor | None = None,
+        circuits: Circuits | None = None,
+        call_log: CallLog | None = None,
     ) -> None:
         self.routes = Routes(routes)
         self._clock = clock
         self._draw = draw
-        self._body_bytes_max = body_bytes_max
+        self._read_timeout_s = read_timeout_s
         self._governor: Governor = governor or AccountLanes()
-        tls = httpx2.create_ssl_context()
-        self._direct = _client(_GuardedTransport(resolver, tls))
-        self._routed = _client(httpx2.AsyncHTTPTransport(verify=tls, limits=_limits()))
+        self._circuits: Circuits = circuits or ConnectionCircuits(clock=clock, draw=draw)
+        self._call_log: CallLog = call_log or RecentCalls()
+        self._wire = Wire(self.routes, resolver=resolver, body_bytes_max=body_bytes_max)
         # httpx2 logs whole URLs at INFO, and a provider's query strings hold people's records.
         for name in ("httpx2", "httpcore2"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -90,64 +98,113 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._direct.aclose()
-        await self._routed.aclose()
+        await self._wire.close()
 
     async def send(self, call: OutboundCall, *, deadline_s: float) -> Response:
         """Return the provider's answer within `deadline_s`, waits and repetitions included.
 
-        An answer that the call's judge finds rate limited or unavailable is asked for again when
-        the call is repeatable, and becomes an error when that does not help. Other refusals are
-        returned as they are. Raises a ProviderError.
+        An answer that the call's judge finds rate limited or unavailable is asked for again where
+        that can do no harm, and becomes an error when it does not help. Other refusals are returned
+        as they are. Raises a ProviderError; a ProviderCircuitOpenError at once.
         """
-        ends_at = self._clock.monotonic() + deadline_s
-        attempts_max = ATTEMPTS_MAX if call.repeatable else 1
-        for attempt in range(1, attempts_max + 1):
-            outcome = await self._attempt(call, ends_at, idle_s=deadline_s / 2)
+        started_at = self._clock.monotonic()
+        tally = _Tally()
+        try:
+            return await self._repeated(call, started_at + deadline_s, deadline_s, tally)
+        except ProviderError as error:
+            tally.error_class, tally.code = error.error_class, error.code
+            raise
+        except asyncio.CancelledError:
+            tally.error_class, tally.code = ErrorClass.UNKNOWN, "cancelled"
+            raise
+        finally:
+            self._call_log.add(self._record(call, tally, self._clock.monotonic() - started_at))
+
+    async def _repeated(
+        self, call: OutboundCall, ends_at: float, deadline_s: float, tally: _Tally
+    ) -> Response:
+        timeouts = Timeouts(CONNECT_TIMEOUT_S, min(self._read_timeout_s, deadline_s * READ_SHARE))
+        failure: ProviderError | None = None
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                self._circuits.check(call)
+                outcome = await self._attempt(call, ends_at, timeouts, tally)
+            except ProviderCircuitOpenError as refused:
+                # It opened over this call, too: what the provider did says more.
+                raise failure or refused from None
             if isinstance(outcome, Response):
                 return outcome
-            wait_s = self._wait_s(outcome, attempt)
-            is_last = attempt == attempts_max
-            if is_last or not outcome.retryable or self._clock.monotonic() + wait_s >= ends_at:
+            failure = outcome
+            pause_s = self._pause_s(call, outcome, attempt, answered=tally.status)
+            if pause_s is None or self._clock.monotonic() + pause_s >= ends_at:
                 raise outcome
-            await self._clock.sleep(wait_s)
-        raise AssertionError("the loop above returns or raises")  # pragma: no cover
+            await self._clock.sleep(pause_s)
+        raise AssertionError("the last attempt has no pause after it")  # pragma: no cover
 
-    def _wait_s(self, failure: ProviderError, attempt: int) -> float:
-        wait_s = backoff_s(attempt, self._draw())
-        if isinstance(failure, ProviderRateLimitedError):
-            return failure.retry_after_s + wait_s
-        return wait_s
+    def _pause_s(
+        self, call: OutboundCall, failure: ProviderError, attempt: int, *, answered: int
+    ) -> float | None:
+        """Return how long to wait before the next attempt, None when there is none."""
+        # In a 200 parts of a batch may have been done; a refusal by its status refuses all of it.
+        is_refused = failure.error_class is ErrorClass.RATE_LIMITED and answered >= 400
+        wait = wait_before_repeating(
+            failure.error_class,
+            repeatable=call.repeatable,
+            had_no_effect=is_refused or not failure.was_sent,
+        )
+        if wait is Wait.NEVER or attempt == ATTEMPTS_MAX:
+            return None
+        return wait_s(wait, failure.retry_after_s, backoff_s(attempt, self._draw()))
 
     async def _attempt(
-        self, call: OutboundCall, ends_at: float, *, idle_s: float
+        self, call: OutboundCall, ends_at: float, timeouts: Timeouts, tally: _Tally
     ) -> Response | ProviderError:
-        """Send once; return the answer, or the error that says why there is none to use."""
-        destination = call.destination
+        """Send once, when there is a place; return the answer, or why there is none to use."""
         try:
-            async with asyncio.timeout(max(0.0, ends_at - self._clock.monotonic())):
-                async with self._governor.admit(call, ends_at):
-                    response = await self._exchange(call, idle_s)
-                    verdict = call.judge(response)
-                    self._governor.learn(call, response, verdict)
-        except ProviderError as refused:
+            async with asyncio.timeout(max(0.0, ends_at - self._clock.monotonic())) as waiting:
+                async with (
+                    self._governor.admit(call, ends_at),
+                    self._circuits.passing(call) as passage,
+                ):
+                    waiting.reschedule(None)
+                    return await self._exchanged(call, ends_at, timeouts, passage, tally)
+        except ProviderCircuitOpenError:
+            raise
+        except ProviderError as refused:  # by the governor
             return refused
-        except AddressRefused as error:
-            return ForbiddenHostError(destination, f"{call.method} was not sent: {error}")
-        except (TimeoutError, httpx2.TimeoutException) as error:
-            return _timeout(call, error)
-        except _BodyTooLarge:
-            limit = self._body_bytes_max
-            return ProviderAnswerError(
-                destination, f"the answer to {call.endpoint} is over {limit} bytes"
+        except TimeoutError:
+            late = ProviderTimeoutError(
+                call.destination, f"{call.endpoint} found no free place in time"
             )
-        except httpx2.DecodingError:
-            return ProviderAnswerError(
-                destination, f"the answer to {call.endpoint} is wrongly compressed"
-            )
-        except httpx2.TransportError as error:
-            what = f"{call.endpoint} got no whole answer ({type(error).__name__})"
-            return ProviderUnreachableError(destination, what)
+            late.was_sent = False
+            return late
+
+    async def _exchanged(
+        self,
+        call: OutboundCall,
+        ends_at: float,
+        timeouts: Timeouts,
+        passage: Passage,
+        tally: _Tally,
+    ) -> Response | ProviderError:
+        left_s = max(0.0, ends_at - self._clock.monotonic())
+        tally.attempts += 1
+        tally.status = 0
+        try:
+            async with asyncio.timeout(left_s):
+                received = await self._wire.exchange(call, timeouts)
+        except FAILURES as failure:
+            allowed_s = min(left_s, timeouts.read_s)
+            passage.failed = speaks_against_provider(failure, allowed_s=allowed_s)
+            return error_of(call, failure)
+        response = received.response
+        tally.status = response.status
+        tally.bytes_out += received.bytes_out
+        tally.bytes_in += received.bytes_in
+        verdict = call.judge(response)
+        tally.error_class = None if verdict is None else verdict.grounds.error_class
+        tally.quota_left = self._governor.learn(call, response, verdict)
+        passage.failed = _is_providers_trouble(response, verdict)
         return self._judged(call, response, verdict)
 
     def _judged(
@@ -157,111 +214,41 @@ class Transport:
             return response
         said = provider_text(verdict.message)
         what = f"{call.endpoint} answered {response.status}" + (f": {said}" if said else "")
+        asked_s = self._retry_after_s(verdict, response)
         if verdict.grounds is Grounds.RATE_LIMITED:
-            wait_s = self._retry_after_s(verdict, response)
-            return ProviderRateLimitedError(call.destination, what, retry_after_s=wait_s)
+            wait = RETRY_AFTER_MIN_S if asked_s is None else asked_s
+            return ProviderRateLimitedError(call.destination, what, retry_after_s=wait)
         if verdict.grounds is Grounds.UNAVAILABLE:
-            return ProviderUnavailableError(call.destination, what)
+            return ProviderUnavailableError(call.destination, what, retry_after_s=asked_s)
         return response
 
-    def _retry_after_s(self, verdict: Verdict, response: Response) -> float:
+    def _retry_after_s(self, verdict: Verdict, response: Response) -> float | None:
         if verdict.retry_after_s is not None:
             return clamp_retry_after(verdict.retry_after_s)
-        asked = parse_retry_after(response.headers, self._clock.now())
-        return RETRY_AFTER_MIN_S if asked is None else asked
+        return parse_retry_after(response.headers, self._clock.now())
 
-    async def _exchange(self, call: OutboundCall, idle_s: float) -> Response:
-        client, request = self._build(call, idle_s)
-        response = await client.send(request, stream=True)
-        try:
-            content = await self._read_capped(response)
-        finally:
-            await response.aclose()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        headers.pop("set-cookie", None)
-        set_cookies = tuple(response.headers.get_list("set-cookie"))
-        return Response(response.status_code, headers, content, set_cookies)
-
-    def _build(
-        self, call: OutboundCall, idle_s: float
-    ) -> tuple[httpx2.AsyncClient, httpx2.Request]:
-        check_url(call.url, call.destination.hosts)
-        target = self.routes.target(call.url)
-        headers = dict(call.headers)
-        if target is not None:
-            # The sandbox must see the vendor's own host, as it would behind a TLS proxy.
-            headers |= {"host": urlsplit(call.url).netloc, "x-forwarded-proto": "https"}
-        client = self._direct if target is None else self._routed
-        body: Body = {"json": call.json} if call.json is not None else {}
-        if call.form is not None:
-            body = {"data": dict(call.form)}
-        url = httpx2.URL(target or call.url)
-        if call.params:  # without any, a next-page link keeps its query to the byte
-            url = url.copy_merge_params(dict(call.params))
-        request = client.build_request(
-            call.method,
-            url,
-            headers=headers,
-            timeout=httpx2.Timeout(idle_s, connect=min(CONNECT_TIMEOUT_S, idle_s)),
-            **body,
-        )
-        if target is None and request.url.host != urlsplit(call.url).hostname:
-            raise AddressRefused("the URL reads as two different hosts")
-        return client, request
-
-    async def _read_capped(self, response: httpx2.Response) -> bytes:
-        content = bytearray()
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > self._body_bytes_max:
-                raise _BodyTooLarge
-        return bytes(content)
-
-
-class _BodyTooLarge(Exception):
-    """The decoded body passed the cap; reading stopped there."""
-
-
-class _GuardedTransport(httpx2.AsyncHTTPTransport):
-    """httpx2's transport over a connection pool that dials guarded addresses only."""
-
-    def __init__(self, resolver: Resolver, tls: ssl.SSLContext) -> None:
-        super().__init__(verify=tls, limits=_limits())
-        # httpx2 offers no way to give its pool a network backend; httpcore2 does.
-        if not isinstance(self._pool, httpcore2.AsyncConnectionPool):
-            raise TypeError("httpx2 keeps its pool elsewhere: the address guard would be skipped")
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=CONNECTIONS_MAX,
-            max_keepalive_connections=CONNECTIONS_MAX,
-            keepalive_expiry=30.0,
-            network_backend=GuardedBackend(resolver),
+    def _record(self, call: OutboundCall, tally: _Tally, duration_s: float) -> CallRecord:
+        return CallRecord(
+            at=self._clock.now(),
+            tenant=call.destination.tenant,
+            provider=call.destination.provider,
+            connection=call.destination.connection,
+            target=call.target,
+            use=call.use,
+            method=call.method,
+            template=template_of(call),
+            status=tally.status,
+            error_class=tally.error_class,
+            code=tally.code,
+            attempts=tally.attempts,
+            duration_s=duration_s,
+            bytes_out=tally.bytes_out,
+            bytes_in=tally.bytes_in,
+            quota_left=tally.quota_left,
         )
 
 
-def _limits() -> httpx2.Limits:
-    return httpx2.Limits(
-        max_connections=CONNECTIONS_MAX,
-        max_keepalive_connections=CONNECTIONS_MAX,
-        keepalive_expiry=30.0,
-    )
-
-
-def _client(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncClient:
-    # No proxy and no netrc from the environment: both would decide where credentials go. No
-    # cookies: one jar would carry a tenant's session into another tenant's call.
-    return httpx2.AsyncClient(
-        transport=transport,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        trust_env=False,
-        follow_redirects=False,
-        headers={"user-agent": AGENT, "accept": "application/json"},
-    )
-
-
-def _timeout(call: OutboundCall, error: Exception) -> ProviderError:
-    if isinstance(error, httpx2.ConnectTimeout):
-        return ProviderUnreachableError(
-            call.destination, f"{call.endpoint} found no connection within {CONNECT_TIMEOUT_S:g} s"
-        )
-    return ProviderTimeoutError(call.destination, f"{call.endpoint} got no answer in time")
+def _is_providers_trouble(response: Response, verdict: Verdict | None) -> bool:
+    # A record that is locked is unavailable, too, but says nothing of the provider as a whole.
+    is_unavailable = verdict is not None and verdict.grounds is Grounds.UNAVAILABLE
+    return is_unavailable and not 400 <= response.status < 500

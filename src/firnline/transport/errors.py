@@ -7,8 +7,9 @@ header, a body of ours or a query string.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from firnline.connectors.protocol import ErrorClass
 from firnline.errors import FirnlineError
 
 if TYPE_CHECKING:
@@ -27,23 +28,34 @@ def provider_text(text: str) -> str:
 class ProviderError(FirnlineError):
     """A call to a provider did not succeed. `destination` says whose and where.
 
-    `was_sent` is False only where surely nothing of the request has left.
+    `error_class` says whether it is worth repeating, `was_sent` is False only where surely nothing
+    of the request has left. `retry_after_s` is how long the provider asks to be left alone.
     """
 
     code = "provider"
     status = 502
     advice: ClassVar[str] = ""
+    error_class: ErrorClass = ErrorClass.UNKNOWN
     was_sent: bool = True
+    retry_after_s: float | None = None
 
     def __init__(self, destination: Destination, what: str, *, hint: str = "") -> None:
         super().__init__(f"{destination.label}: {what}", hint=hint or self.advice)
         self.destination = destination
+
+    def as_dict(self) -> dict[str, Any]:
+        """Add the wait to the facts, where there is one."""
+        facts = super().as_dict()
+        if self.retry_after_s is not None:
+            facts["retry_after_s"] = round(self.retry_after_s, 1)
+        return facts
 
 
 class ProviderUnreachableError(ProviderError):
     """No connection to the provider could be made, or it broke off."""
 
     code = "provider_unreachable"
+    error_class = ErrorClass.TRANSIENT
     retryable = True
     status = 503
     advice = "Try again shortly; if it lasts, check the provider's status page and the network."
@@ -53,6 +65,7 @@ class ProviderTimeoutError(ProviderError):
     """The provider did not answer within the deadline."""
 
     code = "provider_timeout"
+    error_class = ErrorClass.TRANSIENT
     retryable = True
     status = 504
     advice = "Try again shortly; if it lasts, check the provider's status page."
@@ -62,25 +75,47 @@ class ProviderUnavailableError(ProviderError):
     """The provider answered that it is in trouble itself."""
 
     code = "provider_unavailable"
+    error_class = ErrorClass.TRANSIENT
     retryable = True
     status = 503
     advice = "Try again shortly; if it lasts, check the provider's status page."
+
+    def __init__(
+        self, destination: Destination, what: str, *, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(destination, what)
+        self.retry_after_s = retry_after_s
 
 
 class ProviderRateLimitedError(ProviderError):
     """The provider's quota is used up. `retry_after_s` is when it may be asked again."""
 
     code = "provider_rate_limited"
+    error_class = ErrorClass.RATE_LIMITED
     retryable = True
     status = 503
 
     def __init__(self, destination: Destination, what: str, *, retry_after_s: float) -> None:
         super().__init__(destination, what, hint=f"Ask again in {retry_after_s:.0f} s or later.")
-        self.retry_after_s = retry_after_s
+        self.retry_after_s: float = retry_after_s
 
-    def as_dict(self) -> dict[str, object]:
-        """Add the wait to the facts."""
-        return {**super().as_dict(), "retry_after_s": round(self.retry_after_s, 1)}
+
+class ProviderCircuitOpenError(ProviderError):
+    """So many calls of this connection failed that its provider is left alone for a while."""
+
+    code = "provider_circuit_open"
+    retryable = True
+    status = 503
+    error_class = ErrorClass.TRANSIENT
+    was_sent = False
+
+    def __init__(self, destination: Destination, face: str, *, retry_after_s: float) -> None:
+        super().__init__(
+            destination,
+            f"{face} is not called now, as too many calls failed",
+            hint=f"Ask again in {max(1.0, retry_after_s):.0f} s or later.",
+        )
+        self.retry_after_s: float = retry_after_s
 
 
 class ProviderAnswerError(ProviderError):
@@ -100,6 +135,7 @@ class ProviderRefusedError(ProviderError):
         self, destination: Destination, what: str, *, verdict: Verdict, answered: int
     ) -> None:
         super().__init__(destination, what)
+        self.error_class = verdict.grounds.error_class
         self.verdict = verdict
         self.answered = answered
 
@@ -129,4 +165,5 @@ class ForbiddenHostError(ProviderError):
     """The address guard refused a URL; nothing was sent."""
 
     code = "forbidden_host"
+    error_class = ErrorClass.INVALID
     advice = "Check the connection's settings; a connector may only call its provider's own hosts."

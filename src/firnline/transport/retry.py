@@ -11,12 +11,56 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+from firnline.connectors.protocol import ErrorClass
 
 ATTEMPTS_MAX = 4
 BACKOFF_BASE_S = 0.25
 BACKOFF_MAX_S = 8.0
 RETRY_AFTER_MIN_S = 1.0
 RETRY_AFTER_MAX_S = 900.0
+
+
+class Wait(StrEnum):
+    """How long to wait before a call is sent again."""
+
+    NEVER = "never"  # it is not
+    BACKOFF = "backoff"  # longer each time; at least what the answer asks for
+    AS_ASKED = "as asked"  # what the answer asks for, and the backoff
+
+
+WAITS: Mapping[ErrorClass, Wait] = {
+    ErrorClass.TRANSIENT: Wait.BACKOFF,
+    ErrorClass.RATE_LIMITED: Wait.AS_ASKED,
+    # The channel renews the authorisation once; here the same token would be refused again.
+    ErrorClass.AUTH_INVALIDATED: Wait.NEVER,
+    ErrorClass.FORBIDDEN: Wait.NEVER,
+    ErrorClass.NOT_FOUND: Wait.NEVER,
+    ErrorClass.INVALID: Wait.NEVER,
+    ErrorClass.CONFLICT: Wait.NEVER,
+    ErrorClass.CURSOR_GONE: Wait.NEVER,
+    ErrorClass.SCHEMA_DRIFT: Wait.NEVER,
+    ErrorClass.UNKNOWN: Wait.NEVER,
+}
+
+
+def wait_before_repeating(
+    error_class: ErrorClass, *, repeatable: bool, had_no_effect: bool
+) -> Wait:
+    """Say whether a failed call is sent again.
+
+    `had_no_effect` says that nothing of the request left, or that the provider refused it whole.
+    Without it, a call that is not repeatable is never sent again: its outcome is unknown.
+    """
+    return WAITS[error_class] if repeatable or had_no_effect else Wait.NEVER
+
+
+def wait_s(wait: Wait, asked_s: float | None, backoff: float) -> float:
+    """Return the seconds to wait; `asked_s` is what the answer asked for, if anything."""
+    if wait is Wait.AS_ASKED:
+        return (RETRY_AFTER_MIN_S if asked_s is None else asked_s) + backoff
+    return max(asked_s or 0.0, backoff)
 
 
 def backoff_s(attempt: int, draw: float) -> float:
