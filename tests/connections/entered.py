@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow
 
 USER = "manager"
-PASSWORD = "canary-pässword {not}:a%20template"  # noqa: S105 - a canary
+PASSWORD = "canary-pässword {not}:a%20template"
 KEY = "pat-canary-1"
 ACCESS_KEY, ACCESS_SECRET = "CANARYKEY", "canary-access-secret"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -42,13 +43,13 @@ SPEC = TenantSpec.model_validate(
         "connections": {
             "erp": {"provider": "punch", "settings": {"office": "north", "company": "SBO_NORTH"}},
             "ledger": {"provider": "binder", "settings": {"office": "north"}},
-            "ledger_key": {
+            "ledgerKey": {
                 "provider": "binder",
                 "settings": {"office": "north"},
                 "auth": "api_key",
             },
             "calls": {"provider": "stamp", "settings": {"office": "north"}},
-            "calls_basic": {
+            "callsBasic": {
                 "provider": "stamp",
                 "settings": {"office": "north"},
                 "auth": "basic",
@@ -93,7 +94,9 @@ class Server:
     def calls(self, method: str = "", path: str = "") -> list[Seen]:
         """Return the calls of that method, to paths that hold `path`."""
         return [
-            seen for seen in self.seen if seen.method == (method or seen.method) and path in seen.path
+            seen
+            for seen in self.seen
+            if seen.method == (method or seen.method) and path in seen.path
         ]
 
     async def _answer(self, request: Request) -> Response:
@@ -120,6 +123,7 @@ class PunchServer(Server):
         self.sessions = ServerSessions(clock=clock, idle_s=1800, sessions_max=5)
         self.password = PASSWORD
         self.has_balancer = True
+        self.me_is_forbidden = False
 
     async def serve(self, request: Request) -> Response:
         if request.url.path == "/b1s/v2/Login":
@@ -130,14 +134,14 @@ class PunchServer(Server):
         if request.url.path == "/b1s/v2/Logout":
             self.sessions.close(session.key)
             return Response(status_code=204)
-        if request.url.path == "/b1s/v2/Me":
+        if request.url.path == "/b1s/v2/Me" and not self.me_is_forbidden:
             return JSONResponse({"UserCode": session.user, "UserName": "Max Manager"})
-        if request.url.path == "/b1s/v2/Payroll":
+        if request.url.path in ("/b1s/v2/Me", "/b1s/v2/Payroll"):
             return self._error(403, "804", "You are not permitted to perform this action.")
         return JSONResponse({"value": [], "node": session.node})
 
     async def _login(self, request: Request) -> Response:
-        body = await request.json() if request.method == "POST" else None
+        body = await request.json()
         asked = {"CompanyDB": "SBO_NORTH", "UserName": USER, "Password": self.password}
         if body != asked:
             return self._error(401, "100000027", f"Fail to log in as {body['UserName']!r}.")
@@ -246,6 +250,32 @@ class EnteredBench:
     async def enter(self, name: str, **fields: str) -> ConnectionRow:
         """Connect by what a person enters."""
         return await self.connections.connect_with_secrets(SPEC, name, secrets_of(**fields))
+
+
+@contextmanager
+def served_in_thread(*servers: Server) -> Iterator[dict[str, str]]:
+    """Serve in a thread of its own, for commands that run an event loop themselves."""
+    loop = asyncio.new_event_loop()
+    ready, done = threading.Event(), asyncio.Event()
+    routes: dict[str, str] = {}
+
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            for server in servers:
+                origin = await stack.enter_async_context(serve(server.app))
+                routes[f"https://{server.host}"] = origin
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(work(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield routes
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
 
 
 @asynccontextmanager

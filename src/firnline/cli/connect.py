@@ -1,11 +1,11 @@
-"""`firnline connect`: authorises a tenant's systems, in a browser or with a signed assertion."""
+"""`firnline connect`: authorises a tenant's systems, in a browser, by a client or by secrets."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +17,11 @@ from rich.table import Table
 
 from firnline.app import App, opened
 from firnline.cli.callback import listening
+from firnline.cli.entering import completed, entered
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.connections import ClientCredentials, Connections
 from firnline.connections.site import declared_site
-from firnline.connectors.auth_flows import AuthorizationCode
+from firnline.connectors.auth_flows import AuthorizationCode, fields_of
 from firnline.errors import UsageError
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow
@@ -32,6 +33,12 @@ class ClientOptionsError(UsageError):
     """The options that describe an OAuth client do not fit together."""
 
     code = "client_options"
+
+
+class EntryOptionsError(UsageError):
+    """A user name, password or key is given without the system that it is for."""
+
+    code = "entry_options"
 
 
 class PersonOptionError(UsageError):
@@ -64,6 +71,17 @@ def connect(
     algorithm: Annotated[
         str, typer.Option(help="How the key signs, such as PS256 or ES256 [the provider's first].")
     ] = "",
+    username: Annotated[
+        str, typer.Option(help="User name or access key, where one is entered to connect.")
+    ] = "",
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the password that goes with it; `-` reads standard input."),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the API key to connect with; `-` reads standard input."),
+    ] = None,
     port: Annotated[
         int, typer.Option(help="Callback port, where the provider wants it registered [any free].")
     ] = 0,
@@ -82,6 +100,11 @@ def connect(
     if credentials is not None and not connection:
         raise ClientOptionsError(
             "an OAuth client belongs to one connection", hint="Name the connection."
+        )
+    given = entered(username, secret_file, api_key_file)
+    if given and not connection:
+        raise EntryOptionsError(
+            "what is entered belongs to one connection", hint="Name the connection."
         )
     if person and not connection:
         raise PersonOptionError(
@@ -102,7 +125,10 @@ def connect(
                     site = declared_site(app.tenant(tenant), connection)
                     await app.connections.clients.map_person(site, person, key_id)
                 await _connect(
-                    *(app, tenant, connection, credentials), show=show, port=port, person=person
+                    *(app, tenant, connection, credentials, given),
+                    show=show,
+                    port=port,
+                    person=person,
                 )
             rows = await _statuses(app, tenant)
         if as_json:
@@ -121,9 +147,17 @@ async def connect_one(
     show: Show,
     port: int = 0,
     person: str = "",
+    given: Mapping[str, SecretStr] | None = None,
 ) -> ConnectionRow:
-    """Connect one system by the flow that its provider has; `show` gets the sign-in link."""
-    if not isinstance(declared_site(spec, name).auth, AuthorizationCode):
+    """Connect one system by the flow that it is declared to use.
+
+    `show` gets the sign-in link, `given` is what was entered already.
+    """
+    auth = declared_site(spec, name).auth
+    if given or fields_of(auth):
+        fields = await asyncio.to_thread(completed, fields_of(auth), given or {})
+        return await connections.connect_with_secrets(spec, name, fields, person=person)
+    if not isinstance(auth, AuthorizationCode):
         return await connections.connect(spec, name, person=person)
     async with listening(port) as callback:
         start = await connections.start_authorization(
@@ -139,6 +173,7 @@ async def _connect(
     tenant: str,
     name: str,
     credentials: ClientCredentials | None,
+    given: Mapping[str, SecretStr],
     *,
     show: Show,
     port: int,
@@ -152,7 +187,9 @@ async def _connect(
             await app.connections.clients.save(
                 credentials, provider=site.connector.provider, tenant=tenant, connection=wanted
             )
-        await connect_one(app.connections, spec, wanted, show=show, port=port, person=person)
+        await connect_one(
+            *(app.connections, spec, wanted), show=show, port=port, person=person, given=given
+        )
 
 
 async def _unconnected(app: App, spec: TenantSpec) -> list[str]:
