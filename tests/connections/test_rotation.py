@@ -38,9 +38,10 @@ from firnline.connections.key_status import key_status
 from firnline.connections.keyring import RotationRunningError, VaultKeyInvalidError, held
 from firnline.connections.rotation import MasterKeyInEnvironmentError, Rotated, Rotation
 from firnline.connections.vault import Vault
-from firnline.errors import UsageError
+from firnline.errors import FirnlineError, UsageError
 from firnline.settings import Settings
 from firnline.state import StaleRowError, State
+from firnline.state.keys import DataKeyRow, DataKeyStore
 from firnline.state.schema import metadata
 from firnline.state.sealed import (
     SEALED,
@@ -393,6 +394,55 @@ async def test_two_rotations_of_one_master_key_never_run_at_once(bench: Bench) -
     with held(bench.key_file), pytest.raises(RotationRunningError):
         await bench.rotate(master=True)
     assert (await bench.rotate(master=True)).rewrapped == 1
+
+
+@pytest.mark.parametrize("wrapped_before", [0, 1, 2])
+async def test_rotations_on_two_nodes_with_files_of_their_own_never_split_the_keys(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrapped_before: int
+) -> None:
+    vault = await bench.vault()
+    for tenant in TENANTS:
+        await store_everything(bench.state, vault, tenant, "x")
+    shutil.copytree(bench.settings.home, tmp_path / "other")
+    other = Bench(Settings(home=tmp_path / "other"), bench.state)
+    elsewhere = Rotation(await other.vault(), other.state.sealed, clock=other.clock)
+    original, calls = DataKeyStore.rewrap, 0
+
+    async def rewrap(self: DataKeyStore, row: DataKeyRow, **changes: Any) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == wrapped_before + 1:
+            with pytest.raises(FirnlineError) if wrapped_before else contextlib.nullcontext():
+                await elsewhere.of_master_key()
+        return await original(self, row, **changes)
+
+    monkeypatch.setattr(DataKeyStore, "rewrap", rewrap)
+    with contextlib.nullcontext() if wrapped_before else pytest.raises(RotationRunningError):
+        await bench.rotate(master=True)
+
+    winner = bench if wrapped_before else other
+    assert len({row.master for row in await bench.state.keys.all()}) == 1
+    assert len(winner.key_file.read_text().split()) == 1
+    for tenant in TENANTS:
+        assert await opened(bench.state, await winner.vault(), tenant) == dict.fromkeys(TABLES, "x")
+    shutil.copy(winner.key_file, (other if wrapped_before else bench).key_file)
+    await (other if wrapped_before else bench).vault()
+
+
+async def test_data_key_that_does_not_open_is_told_and_the_others_are_wrapped(
+    bench: Bench,
+) -> None:
+    vault = await bench.vault()
+    for tenant in TENANTS:
+        await store_everything(bench.state, vault, tenant, "x")
+    row = await bench.state.keys.newest("acme")
+    assert row is not None
+    await bench.state.keys.rewrap(row, master=row.master, wrapped=row.wrapped[:-1])
+
+    done = await bench.rotate(master=True)
+
+    assert done.unreadable == {"data key 1 of acme"}
+    assert await opened(bench.state, await bench.vault(), "globex") == dict.fromkeys(TABLES, "x")
 
 
 async def test_two_rotations_of_data_keys_at_once_agree(bench: Bench) -> None:

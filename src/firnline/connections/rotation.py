@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
 from firnline.clock import Clock
@@ -17,6 +17,7 @@ from firnline.connections.keyring import (
     VARIABLE,
     Keyring,
     MasterKey,
+    RotationRunningError,
     VaultKeyInvalidError,
     held,
     with_new_key,
@@ -93,8 +94,7 @@ class Rotation:
             row = await self._keys.make(each, newest.version + 1 if newest else 1)
             self._done.versions[each] = row.version
         await self._reseal(tenants, lambda _: True)
-        for each in tenants:
-            await self._remove_idle(each)
+        await self._remove_idle(set(tenants))
         return self._done
 
     async def of_master_key(self) -> Rotated:
@@ -129,33 +129,46 @@ class Rotation:
         # The installation's key first: from then on no process wraps with another master key.
         installation = await self._keys.store.installation()
         assert installation is not None  # made when the vault was opened
-        await self._rewrap(installation, master)
+        if installation.master != master.id:
+            self._done.rewrapped += await self._keys.rewrap(installation, master)
         for _ in range(PASSES_MAX):
-            rows = [row for row in await self._keys.store.all() if row.master != master.id]
-            if not [await self._rewrap(row, master) for row in rows].count(True):
+            rows = await self._wrapped_otherwise(master)
+            if not rows:
                 break
+            for row in rows:
+                await self._rewrap(row, master)
+        else:
+            raise RotationUnfinishedError("data keys were wrapped anew by others all the time")
         older = [name for name, count in (await self._sealed.counts()).items() if count[0]]
         await self._reseal(older, lambda secret: secret.ciphertext.startswith(FIRST_FORM))
         return bool(self._done.rewrapped or self._done.resealed)
 
-    async def _rewrap(self, row: DataKeyRow, master: MasterKey) -> bool:
-        if row.master == master.id:
-            return False
+    async def _wrapped_otherwise(self, master: MasterKey) -> list[DataKeyRow]:
+        """Return what is left to wrap with the master key, as long as it is the current one."""
+        rows = [row for row in await self._keys.store.all() if row.master != master.id]
+        if any(row.purpose == "derive" for row in rows):
+            raise RotationRunningError(
+                "another process has made another master key the current one",
+                hint="Nothing is lost. Run: firnline vault status, and give all nodes one keyring.",
+            )
+        return [row for row in rows if _name_of(row) not in self._done.unreadable]
+
+    async def _rewrap(self, row: DataKeyRow, master: MasterKey) -> None:
         try:
-            changed = await self._keys.rewrap(row, master)
+            self._done.rewrapped += await self._keys.rewrap(row, master)
         except VaultKeyInvalidError:
             # It does not open with what is dropped afterwards either: nothing is lost by that.
-            self._done.unreadable.add(f"data key {row.version} of {row.tenant}")
-            return False
-        self._done.rewrapped += changed
-        return True
+            self._done.unreadable.add(_name_of(row))
 
     async def _reseal(self, tenants: list[str], wanted: Callable[[SealedSecret], bool]) -> None:
         """Seal with the newest keys whatever others sealed, until nothing is left to do."""
         for attempt in range(PASSES_MAX):
             found = Counter[bool]()
+            counts = await self._sealed.counts()
             for tenant in tenants:
                 newest = await self._keys.newest(tenant)
+                if set(counts.get(tenant, ())) <= {newest.version}:
+                    continue
                 async for secret in self._sealed.of(tenant, but=newest.version):
                     if wanted(secret):
                         found[await self._resealed(secret)] += 1
@@ -192,12 +205,12 @@ class Rotation:
         self._done.unreadable.discard(place)
         return True
 
-    async def _remove_idle(self, tenant: str) -> None:
+    async def _remove_idle(self, tenants: Set[str]) -> None:
         for row in await self._keys.store.all():
-            if (row.tenant, row.purpose) == (tenant, "seal") and await self._keys.store.remove_idle(
-                tenant, row.version
-            ):
-                self._keys.forget(tenant, row.version)
+            if row.purpose != "seal" or row.tenant not in tenants:
+                continue
+            if await self._keys.store.remove_idle(row.tenant, row.version):
+                self._keys.forget(row.tenant, row.version)
                 self._done.removed += 1
 
     async def _tenants(self, tenant: str) -> list[str]:
@@ -211,3 +224,7 @@ class Rotation:
                 hint=f"There is something for: {', '.join(sorted(known)) or 'nobody'}.",
             )
         return [tenant] if tenant else sorted(known)
+
+
+def _name_of(row: DataKeyRow) -> str:
+    return f"data key {row.version} of {row.tenant}"

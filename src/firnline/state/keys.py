@@ -6,7 +6,7 @@ change is one transaction that several processes may try at once.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -82,14 +82,19 @@ class DataKeyStore:
         return True
 
     async def rewrap(self, row: DataKeyRow, *, master: str, wrapped: bytes) -> bool:
-        """Replace how a key is wrapped; return whether it still was as `row` says."""
-        fresh = replace(row, master=master, wrapped=wrapped)
+        """Replace how a key is wrapped; return whether this was done.
+
+        It is not when the key is no longer as `row` says, or when another master key has become
+        the current one: rewrapping the installation's key is what makes one current.
+        """
         async with self._engine.begin() as connection:
+            if row.purpose == "seal" and not await _wraps_new_keys(connection, master):
+                return False
             changed = await connection.execute(
                 update(data_keys)
                 .where(*_key_is(row.tenant, row.version, row.purpose))
                 .where(data_keys.c.wrapped == row.wrapped)
-                .values(master=fresh.master, wrapped=fresh.wrapped)
+                .values(master=master, wrapped=wrapped)
             )
         return changed.rowcount == 1
 
@@ -123,7 +128,8 @@ def _key_is(tenant: str, version: int, purpose: KeyPurpose) -> tuple[ColumnEleme
 async def _wraps_new_keys(connection: AsyncConnection, master: str) -> bool:
     """Say whether `master` is current, and keep it so until the transaction ends.
 
-    A key wrapped with a master key after all others left it would be lost with that master key.
+    A key wrapped with a master key after all others left it would be lost with that master key;
+    and two rotations at once, of nodes with files of their own, would split the keys between them.
     """
     query = select(data_keys.c.master).where(*_key_is(EVERYONE, 1, "derive"))
     return bool(await connection.scalar(query.with_for_update(read=True)) == master)
