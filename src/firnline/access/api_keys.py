@@ -39,6 +39,19 @@ class ApiKeyRefusedError(FirnlineError):
         )
 
 
+class ScopeMissingError(FirnlineError):
+    """The credential is good, and opens other things than this one."""
+
+    code = "scope_missing"
+    status = 403
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            f"the credential does not have the scope {scope!r}",
+            hint="Use a key that was made with this scope: firnline keys create --scope ...",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class KeyText:
     """An API key as its holder sends it."""

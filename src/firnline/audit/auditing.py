@@ -88,6 +88,33 @@ class Auditing:
         fact = fact_of(principal, at=at, operation=operation, refused=error.code)
         await self._recorder.record(fact)
 
+    async def administered(
+        self,
+        tenant: str,
+        action: str,
+        *,
+        outcome: str,
+        about: str = "",
+        person: str = "",
+        agent: str = "",
+        credential: str = "",
+    ) -> None:
+        """Record what a person, or a program (`agent`), did to a tenant's connections.
+
+        `about` is whose own connection it was. Raises AuditUnavailableError in strict mode.
+        """
+        content = {
+            "times": 1,
+            "agent": agent,
+            "purpose": "",
+            "credential": credential,
+            "operation": [f"admin: {action}"],
+            "reads": {},
+            "outcome": outcome,
+            **({"about": about} if about else {}),
+        }
+        await self._recorder.record(AuditFact(tenant, person, self._clock.now(), content))
+
     async def again(
         self, principal: Principal, variables: Mapping[str, Any] | None, answer: Answer
     ) -> Callable[[], None] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from firnline.access.api_keys import INSTALLATION, ApiKeyRefusedError, KeyText
+from firnline.access.api_keys import INSTALLATION, ApiKeyRefusedError, KeyText, ScopeMissingError
 from firnline.access.principal import Principal
 from firnline.clock import Clock
 from firnline.flights import Flights
@@ -71,10 +71,13 @@ class ApiKeys:
         return row
 
     async def principal(self, token: str) -> Principal:
-        """Return the person at a tenant as whom a key asks; raises ApiKeyRefusedError."""
+        """Return the person at a tenant as whom a key asks.
+
+        Raises ApiKeyRefusedError or ScopeMissingError.
+        """
         row = await self.verify(token)
         if "graphql" not in row.scopes or not row.person or row.tenant == INSTALLATION:
-            raise ApiKeyRefusedError
+            raise ScopeMissingError("graphql")
         return Principal(row.tenant, row.person, credential=f"key:{row.key_id}")
 
     def seconds_left(self, row: ApiKeyRow) -> float:

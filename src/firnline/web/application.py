@@ -5,6 +5,8 @@ Routes match on the path alone; nothing here believes the Host header.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -40,10 +42,12 @@ def create_web(
     settings: Settings,
     clock: Clock,
     authentication: Authentication | None = None,
+    admin: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
     """Return the web application; sign-in and GraphiQL are in it in development only.
 
-    `authentication` says who asks where more than tokens of `verifier` are accepted.
+    `authentication` says who asks where more than tokens of `verifier` are accepted; `admin` are
+    the admin API's routes.
     """
     authentication = authentication or Authentication(verifier)
     assets = Assets()
@@ -71,6 +75,7 @@ def create_web(
     figures = FiguresEdge(
         gateway,
         streams=streams,
+        keys=authentication.keys,
         token=settings.metrics_token,
         development=settings.development,
     )
@@ -79,6 +84,7 @@ def create_web(
         Route("/readyz", health.ready, methods=["GET"]),
         Route("/metrics", figures.show, methods=["GET"]),
         Mount("/static", assets),
+        *admin,
     ]
     if settings.development:
         routes += _development_routes(gateway, settings, assets, pages, clock=clock)

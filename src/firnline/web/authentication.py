@@ -18,6 +18,7 @@ from firnline.access.principal import (
     TokenVerifier,
     UnknownKeyError,
 )
+from firnline.web.admin.caller import Caller, of_key, of_principal
 from firnline.web.api_keys import ApiKeys
 from firnline.web.head import RequestHead
 
@@ -72,12 +73,18 @@ class Authentication:
             await self._sources.look_again(error.issuer)
         return self._verifier.verify(token)
 
+    async def caller(self, token: str) -> Caller:
+        """Return who calls the admin API; raises TokenRefusedError or ApiKeyRefusedError."""
+        if self.keys is not None and is_key(token):
+            return of_key(await self.keys.verify(token))
+        return of_principal(await self.principal(token))
+
     async def standing(self, token: str) -> Standing:
         """Return how long a token holds that was just verified."""
 
         async def check() -> None:
             try:
-                await self.principal(token)
+                await self.caller(token)
             except TokenRefusedError:
                 if self._verifier.seconds_left(token) <= 0:
                     raise TokenExpiredError from None

@@ -53,6 +53,23 @@ class Following(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Framing:
+    """How bodies and the reason for an end are put into a stream; `end` is its last event."""
+
+    body: Callable[[bytes], bytes]
+    refusal: Callable[[FirnlineError], bytes]
+    end: bytes
+
+
+def _next(body: bytes) -> bytes:
+    """Return an answer as an event; its JSON is one line."""
+    return b"event: next\ndata: " + body + b"\n\n"
+
+
+GRAPHQL_EVENTS = Framing(_next, lambda error: _next(graphql_errors(error)), _COMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
 class EventsReply:
     """The answers of one operation as an ASGI response.
 
@@ -65,6 +82,7 @@ class EventsReply:
     place: AbstractContextManager[object] | None = None
     heartbeat_s: float = HEARTBEAT_S
     stalled_s: float = STALLED_S
+    framing: Framing = GRAPHQL_EVENTS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = (scope.get("extensions") or {}).get(CONNECTION, {}).get("of")
@@ -77,12 +95,12 @@ class EventsReply:
 
     async def _send(self, out: _Outlet) -> None:
         await out.start()
-        await out.write(_next(self.first))
+        await out.write(self.framing.body(self.first))
         if self.following is not None:
             reason = await self._follow(self.following, out)
             if reason is not None:
-                await out.write(_next(graphql_errors(reason)))
-        await out.write(_COMPLETE, is_last=True)
+                await out.write(self.framing.refusal(reason))
+        await out.write(self.framing.end, is_last=True)
 
     async def _follow(self, following: Following, out: _Outlet) -> FirnlineError | None:
         """Send what follows; return why there will be no more, None where the answers ended."""
@@ -106,7 +124,7 @@ class EventsReply:
                     body = coming.result()
                     if body is None:
                         return None
-                    await out.write(_next(body))
+                    await out.write(self.framing.body(body))
                     coming = asyncio.ensure_future(following.next())
                 elif loop.time() >= beats_at:
                     await out.write(_HEARTBEAT)
@@ -149,8 +167,3 @@ async def _ended(*tasks: asyncio.Future[Any]) -> None:
         task.cancel()
     for ended in await asyncio.gather(*tasks, return_exceptions=True):
         del ended  # raised already, or nobody's business any more
-
-
-def _next(body: bytes) -> bytes:
-    """Return an answer as an event; its JSON is one line."""
-    return b"event: next\ndata: " + body + b"\n\n"

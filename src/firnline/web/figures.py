@@ -1,7 +1,8 @@
 """`/metrics`: the figures of this process in Prometheus' text format, for its operator alone.
 
-They tell who is served and how much: whoever asks brings the installation's own token. Without one
-there is nothing at this address, except in development, for programs of the same machine.
+They tell who is served and how much: whoever asks brings the installation's own token, or an API
+key of the installation with the scope `metrics:read`. Where there is no such token other callers
+find nothing at this address, except in development programs of the same machine.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
+from firnline.access.api_keys import INSTALLATION, ScopeMissingError, is_key
 from firnline.errors import FirnlineError
 from firnline.observe.metrics import MEDIA_TYPE
+from firnline.web.api_keys import ApiKeys
 from firnline.web.gateway import Gateway
 from firnline.web.open_streams import OpenStreams
 from firnline.web.refusals import NotFoundError, json_refusal
@@ -48,32 +51,40 @@ class FiguresEdge:
         gateway: Gateway,
         *,
         streams: OpenStreams,
+        keys: ApiKeys | None = None,
         token: SecretStr | None,
         development: bool,
     ) -> None:
         self._gateway = gateway
         self._streams = streams
+        self._keys = keys
         self._token = None if token is None else token.get_secret_value().encode()
         self._development = development
 
     async def show(self, request: Request) -> Response:
         """Answer with the figures, or refuse."""
         try:
-            self._check(request)
+            await self._check(request)
         except FirnlineError as error:
             return json_refusal(error)
         figures = self._gateway.figures() + _OPEN % len(self._streams)
         return Response(figures, headers={"content-type": MEDIA_TYPE})
 
-    def _check(self, request: Request) -> None:
+    async def _check(self, request: Request) -> None:
+        values = request.headers.getlist("authorization")
+        scheme, _, token = (values[0] if len(values) == 1 else "").partition(" ")
+        is_bearer = scheme.lower() == "bearer"
+        if self._keys is not None and is_bearer and is_key(token):
+            row = await self._keys.verify(token)
+            if row.tenant != INSTALLATION or "metrics:read" not in row.scopes:
+                raise ScopeMissingError("metrics:read")
+            return
         if self._token is None:
             if not (self._development and _is_of_this_machine(request)):
                 raise NotFoundError
             return
-        values = request.headers.getlist("authorization")
-        scheme, _, token = (values[0] if len(values) == 1 else "").partition(" ")
         is_token = hmac.compare_digest(token.encode("utf-8", "replace"), self._token)
-        if scheme.lower() != "bearer" or not is_token:
+        if not is_bearer or not is_token:
             raise MetricsRefusedError
 
 

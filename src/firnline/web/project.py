@@ -16,6 +16,8 @@ from firnline.access.principal import TokenVerifier
 from firnline.app import App
 from firnline.settings import Settings
 from firnline.transport.published import read_published
+from firnline.web.admin.endpoints import admin_routes
+from firnline.web.admin.work import AdminWork
 from firnline.web.api_keys import ApiKeys
 from firnline.web.application import create_web
 from firnline.web.authentication import Authentication
@@ -37,6 +39,7 @@ async def project_web(app: App, settings: Settings | None = None) -> AsyncIterat
         clock=app.clock,
     )
     keys = ApiKeys(app.state.api_keys, clock=app.clock)
+    authentication = Authentication(verifier, sources=sources, keys=keys)
     watching = asyncio.create_task(sources.keep_fresh())
     try:
         yield create_web(
@@ -44,7 +47,8 @@ async def project_web(app: App, settings: Settings | None = None) -> AsyncIterat
             verifier=verifier,
             settings=settings,
             clock=app.clock,
-            authentication=Authentication(verifier, sources=sources, keys=keys),
+            authentication=authentication,
+            admin=admin_routes(AdminWork(app), authentication),
         )
     finally:
         watching.cancel()
