@@ -12,7 +12,7 @@ from firnline import __version__
 from firnline.cli.access import access
 from firnline.cli.audit import audit
 from firnline.cli.check import check
-from firnline.cli.connect import connect
+from firnline.cli.connecting import connecting
 from firnline.cli.demo import demo
 from firnline.cli.discover import discover
 from firnline.cli.init import init
@@ -36,8 +36,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (init, check, connect, discover, sync, query, serve, sandbox, token, demo, people):
+for command in (init, check, discover, sync, query, serve, sandbox, token, demo, people):
     cli.command()(command)
+cli.add_typer(connecting, name="connect")
 cli.add_typer(schema, name="schema")
 cli.add_typer(operations, name="operations")
 cli.add_typer(access, name="access")
