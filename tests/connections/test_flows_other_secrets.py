@@ -79,22 +79,55 @@ async def test_link_to_another_origin_is_refused_whatever_authorises(
     assert [server.seen for server in others] == [[], []]
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
 @pytest.mark.parametrize("name", sorted(ENTERED))
 async def test_redirect_to_another_origin_takes_nothing_with_it(
-    bench: EnteredBench, name: str, status: int, method: str
+    bench: EnteredBench, name: str
 ) -> None:
     await bench.enter(name, **ENTERED[name])
     channel = await bench.connections.channel("acme", SPEC, name)
     own, others = servers(bench, name)
-    for _ in range(2):  # also what fetches a CSRF token
-        own.answer_once(status, location=f"https://{others[0].host}/elsewhere")
-
-    with pytest.raises(ProviderError):
-        await channel.send(Request(method, "/things", json={} if method == "POST" else None))
+    for status in REDIRECTS:
+        for request in (Request.get("/things"), Request("POST", "/things", json={})):
+            for _ in range(2):  # also what fetches a CSRF token
+                own.answer_once(status, location=f"https://{others[0].host}/elsewhere")
+            with pytest.raises(ProviderError):
+                await channel.send(request)
+            own.answers.clear()
 
     assert [server.seen for server in others] == [[], []]
+
+
+@pytest.mark.parametrize("name", sorted(ENTERED))
+async def test_redirect_inside_the_origin_takes_the_authorisation_along(
+    bench: EnteredBench, name: str
+) -> None:
+    await bench.enter(name, **ENTERED[name])
+    channel = await bench.connections.channel("acme", SPEC, name)
+    own, _ = servers(bench, name)
+    start = len(own.seen)
+    own.answer_once(307, location=f"https://{own.host}/moved")
+
+    assert (await channel.send(Request.get("/things"))).status == 200
+
+    first, second = (dict(seen.headers) for seen in own.seen[start:])
+    assert own.seen[-1].path == "/moved"
+    shown = {"authorization", "cookie", "x-stamp-key"}
+    assert {name: first.get(name) for name in shown} == {name: second.get(name) for name in shown}
+
+
+async def test_csrf_token_is_not_fetched_from_where_a_redirect_leads(bench: EnteredBench) -> None:
+    await bench.enter("ledger", **ENTERED["ledger"])
+    channel = await bench.connections.channel("acme", SPEC, "ledger")
+    bench.binder.answer_once(302, location=f"https://{bench.stamp.host}/token")
+
+    with pytest.raises(ProviderError):
+        await channel.send(Request("POST", "/things", json={}))
+
+    assert bench.stamp.seen == []
+    assert bench.binder.written == []
 
 
 async def test_login_that_is_redirected_takes_the_password_nowhere(bench: EnteredBench) -> None:

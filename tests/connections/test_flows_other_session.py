@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from tests.connections.entered import (
     LOGIN,
     PASSWORD,
@@ -18,8 +20,10 @@ from tests.connections.entered import (
     secrets_of,
 )
 
+from firnline.clock import SystemClock
 from firnline.connections import Connections, NeedsReconnectError
 from firnline.connections.channel import Channel
+from firnline.connections.endpoint import GrantRefusedError
 from firnline.connections.flows.entered import CredentialsRefusedError
 from firnline.connections.site import declared_site
 from firnline.connectors.protocol import Request
@@ -294,14 +298,36 @@ async def test_revoking_logs_out_and_a_session_that_is_gone_counts_as_ended(
     assert len(bench.punch.calls("POST", LOGOUT_PATH)) == 2
 
 
-async def test_nothing_to_log_in_with_is_a_refused_grant_and_no_call(bench: EnteredBench) -> None:
+@pytest.mark.parametrize("kept", [{}, {"username": LOGIN["username"]}], ids=["nothing", "half"])
+async def test_login_that_asks_for_more_than_is_stored_is_not_tried(
+    bench: EnteredBench, kept: dict[str, SecretStr]
+) -> None:
     flows = bench.connections.flows
     site = declared_site(SPEC, "erp")
-    tokens = replace(await flows.obtain(site, LOGIN), entered={})
+    tokens = replace(await flows.obtain(site, LOGIN), entered=kept)
 
-    with pytest.raises(Exception, match="nothing is stored to log in with"):
+    with pytest.raises(GrantRefusedError, match="not all is stored"):
         await flows.renew(site, tokens)
     assert logins(bench) == 1
+
+
+async def test_processes_whose_session_idled_out_log_in_once(
+    bench: EnteredBench, channel: Channel
+) -> None:
+    """On the machine's clock, as their leases are held by it."""
+    await bench.clock.sleep(1800)
+    bench.punch.delay_s = 0.02
+    async with AsyncExitStack() as stack:
+        channels = []
+        for _ in range(3):
+            opened = Connections.open(bench.settings, clock=SystemClock())
+            there = await stack.enter_async_context(opened)
+            channels.append(await there.channel("acme", SPEC, "erp"))
+        answers = await asyncio.gather(*(each.send(GET) for each in channels for _ in range(10)))
+
+    assert {answer.status for answer in answers} == {200}
+    assert logins(bench) == 2
+    assert len(bench.punch.sessions) == 1
 
 
 async def test_sessions_of_two_tenants_never_meet(bench: EnteredBench, channel: Channel) -> None:

@@ -105,9 +105,9 @@ class Site:
             self, base_url=checked, destination=replace(self.destination, account=account)
         )
 
-    def fill(self, template: str) -> str:
-        """Return a URL of the manifest with this connection's settings in it."""
-        return _fill(self.connector, template, self.derived)
+    def fill(self, template: str, /, **more: str) -> str:
+        """Return a URL or value of the manifest with the settings, and `more`, in it."""
+        return _fill(self.connector, template, {**self.derived, **more})
 
 
 def address_of(person: str) -> str:

@@ -18,7 +18,7 @@ from firnline.connections.flows.entered import CredentialsRefusedError
 from firnline.connections.flows.flow import FlowTools, Given
 from firnline.connections.site import Site
 from firnline.connections.verdicts import judged, refusal_error
-from firnline.connectors.auth_flows import Session
+from firnline.connectors.auth_flows import Session, fields_of
 from firnline.connectors.protocol import Grounds, Request, Response, Verdict
 from firnline.transport import OutboundCall, ProviderAnswerError, ProviderError
 from firnline.transport.errors import provider_text
@@ -37,8 +37,7 @@ class SessionFlow:
         auth = site.auth
         assert isinstance(auth, Session)
         plain = {name: each.get_secret_value() for name, each in given.items()}
-        known = {**site.derived, **plain}
-        body = {name: value.format_map(known) for name, value in auth.body.items()}
+        body = {name: site.fill(value, **plain) for name, value in auth.body.items()}
         # Not repeatable: a login whose answer is lost keeps a licence until it idles out.
         login = Request("POST", auth.login_path, json=body, repeatable=False)
         response, verdict = await self._ask(site, login, _secrets(auth, plain))
@@ -55,8 +54,9 @@ class SessionFlow:
 
     async def renew(self, site: Site, tokens: TokenSet) -> TokenSet:
         """Log in again; raises as `obtain`."""
-        if not tokens.entered:
-            raise GrantRefusedError(site.destination, "nothing is stored to log in with")
+        missing = {field.name for field in fields_of(site.auth)} - set(tokens.entered)
+        if missing:  # the connector asks for more than it did when this was entered
+            raise GrantRefusedError(site.destination, "not all is stored that the login asks for")
         return await self.obtain(site, tokens.entered)
 
     async def revoke(self, site: Site, tokens: TokenSet) -> bool:
