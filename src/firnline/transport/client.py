@@ -30,6 +30,7 @@ from firnline.transport.errors import (
     provider_text,
 )
 from firnline.transport.failures import FAILURES, error_of, speaks_against_provider
+from firnline.transport.pools import CONNECTIONS_MAX
 from firnline.transport.retry import (
     ATTEMPTS_MAX,
     RETRY_AFTER_MIN_S,
@@ -46,6 +47,7 @@ from firnline.transport.wire import Timeouts, Wire
 BODY_BYTES_MAX = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 60.0
+ATTEMPT_MIN_S = 0.05  # with less than that left a call is not sent again
 READ_SHARE = 0.5  # of the deadline at most, so that time is left to ask again
 
 
@@ -74,6 +76,7 @@ class Transport:
         draw: Callable[[], float] = random.random,
         body_bytes_max: int = BODY_BYTES_MAX,
         read_timeout_s: float = READ_TIMEOUT_S,
+        connections_max: int = CONNECTIONS_MAX,
         governor: Governor | None = None,
         circuits: Circuits | None = None,
         call_log: CallLog | None = None,
@@ -85,7 +88,12 @@ class Transport:
         self._governor: Governor = governor or AccountLanes()
         self._circuits: Circuits = circuits or ConnectionCircuits(clock=clock, draw=draw)
         self._call_log: CallLog = call_log or RecentCalls()
-        self._wire = Wire(self.routes, resolver=resolver, body_bytes_max=body_bytes_max)
+        self._wire = Wire(
+            self.routes,
+            resolver=resolver,
+            body_bytes_max=body_bytes_max,
+            connections_max=connections_max,
+        )
         # httpx2 logs whole URLs at INFO, and a provider's query strings hold people's records.
         for name in ("httpx2", "httpcore2"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -123,12 +131,12 @@ class Transport:
     async def _repeated(
         self, call: OutboundCall, ends_at: float, deadline_s: float, tally: _Tally
     ) -> Response:
-        timeouts = Timeouts(CONNECT_TIMEOUT_S, min(self._read_timeout_s, deadline_s * READ_SHARE))
+        read_s = min(self._read_timeout_s, deadline_s * READ_SHARE)
         failure: ProviderError | None = None
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 self._circuits.check(call)
-                outcome = await self._attempt(call, ends_at, timeouts, tally)
+                outcome = await self._attempt(call, ends_at, read_s, tally)
             except ProviderCircuitOpenError as refused:
                 # It opened over this call, too: what the provider did says more.
                 raise failure or refused from None
@@ -136,7 +144,8 @@ class Transport:
                 return outcome
             failure = outcome
             pause_s = self._pause_s(call, outcome, attempt, answered=tally.status)
-            if pause_s is None or self._clock.monotonic() + pause_s >= ends_at:
+            left_s = ends_at - self._clock.monotonic()
+            if pause_s is None or pause_s + ATTEMPT_MIN_S >= left_s:
                 raise outcome
             await self._clock.sleep(pause_s)
         raise AssertionError("the last attempt has no pause after it")  # pragma: no cover
@@ -157,7 +166,7 @@ class Transport:
         return wait_s(wait, failure.retry_after_s, backoff_s(attempt, self._draw()))
 
     async def _attempt(
-        self, call: OutboundCall, ends_at: float, timeouts: Timeouts, tally: _Tally
+        self, call: OutboundCall, ends_at: float, read_s: float, tally: _Tally
     ) -> Response | ProviderError:
         """Send once, when there is a place; return the answer, or why there is none to use."""
         try:
@@ -167,7 +176,7 @@ class Transport:
                     self._circuits.passing(call) as passage,
                 ):
                     waiting.reschedule(None)
-                    return await self._exchanged(call, ends_at, timeouts, passage, tally)
+                    return await self._exchanged(call, ends_at, read_s, passage, tally)
         except ProviderCircuitOpenError:
             raise
         except ProviderError as refused:  # by the governor
@@ -183,19 +192,19 @@ class Transport:
         self,
         call: OutboundCall,
         ends_at: float,
-        timeouts: Timeouts,
+        read_s: float,
         passage: Passage,
         tally: _Tally,
     ) -> Response | ProviderError:
         left_s = max(0.0, ends_at - self._clock.monotonic())
+        timeouts = Timeouts.within(left_s, connect_s=CONNECT_TIMEOUT_S, read_s=read_s)
         tally.attempts += 1
         tally.status = 0
         try:
             async with asyncio.timeout(left_s):
                 received = await self._wire.exchange(call, timeouts)
         except FAILURES as failure:
-            allowed_s = min(left_s, timeouts.read_s)
-            passage.failed = speaks_against_provider(failure, allowed_s=allowed_s)
+            passage.failed = speaks_against_provider(failure, allowed_s=timeouts.read_s)
             return error_of(call, failure)
         response = received.response
         tally.status = response.status

@@ -30,6 +30,7 @@ from firnline.transport.resolving import NameLookups
 from firnline.transport.routes import Routes
 
 HEADER_LINES_MAX = 256
+CONNECT_SHARE = 0.8  # of the time that is left
 AGENT = "firnline"
 # What the decoders here undo within the cap, piece by piece; anything else is refused unread.
 ENCODINGS = ("gzip", "deflate")
@@ -46,18 +47,28 @@ class AnswerUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long each step of an exchange may take. Reading: between two pieces of the answer."""
+    """How long each step of an exchange may take.
+
+    Connecting: finding a free connection, and making one. Reading: between two pieces of the
+    answer, or of the request.
+    """
 
     connect_s: float
     read_s: float
 
+    @classmethod
+    def within(cls, left_s: float, *, connect_s: float, read_s: float) -> Timeouts:
+        """Return the times for an exchange that ends after `left_s` at the latest."""
+        # Whether anything left is known as long as connecting ends before the exchange does.
+        return cls(min(connect_s, left_s * CONNECT_SHARE), min(read_s, left_s))
+
     def as_extension(self) -> Mapping[str, float]:
         """Return the form that httpcore2 reads."""
         return {
-            "connect": min(self.connect_s, self.read_s),
+            "connect": self.connect_s,
             "read": self.read_s,
             "write": self.read_s,
-            "pool": self.read_s,
+            "pool": self.connect_s,
         }
 
 
@@ -73,14 +84,22 @@ class Received:
 class Wire:
     """Sends over guarded connections, or to the loopback address of a route."""
 
-    def __init__(self, routes: Routes, *, resolver: Resolver | None, body_bytes_max: int) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        *,
+        resolver: Resolver | None,
+        body_bytes_max: int,
+        connections_max: int,
+    ) -> None:
         tls = httpx2.create_ssl_context()
         self._routes = routes
         self._body_bytes_max = body_bytes_max
         self._names = NameLookups()
-        self._guarded = Pools(GuardedBackend(resolver or self._names.resolve), tls=tls)
+        guarded = GuardedBackend(resolver or self._names.resolve)
+        self._guarded = Pools(guarded, tls=tls, connections_max=connections_max)
         # The routes say loopback, and only they say where these pools lead.
-        self._routed = Pools(httpcore2.AnyIOBackend(), tls=tls)
+        self._routed = Pools(httpcore2.AnyIOBackend(), tls=tls, connections_max=connections_max)
 
     async def close(self) -> None:
         """Close all connections."""
