@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from tests.graph.conftest import connectors
 from tests.graph.world import PROJECT, World, seeded
 
@@ -22,6 +23,9 @@ from firnline.access.api_keys import KeyText, draw_key
 from firnline.access.signing import DevelopmentSigner
 from firnline.app import App, opened
 from firnline.clock import SystemClock
+from firnline.connections.renewals import seal_tokens
+from firnline.connections.site import declared_site
+from firnline.connections.token_set import TokenSet
 from firnline.settings import Settings
 from firnline.state import ConnectionRow
 from firnline.state.api_keys import ApiKeyRow
@@ -67,12 +71,16 @@ class ServedProject:
 
     async def connect(self, tenant: str, name: str, **changes: Any) -> ConnectionRow:
         """Store a connection as if somebody had connected it."""
-        spec = self.app.tenant(tenant).connections[name]
+        site = declared_site(self.app.tenant(tenant), name).of(changes.get("person", ""))
+        tokens = TokenSet(
+            SecretStr("canary-access-token"), None, issued_at=self.app.clock.now(), expires_at=None
+        )
         row = ConnectionRow(
             tenant=tenant,
             name=name,
-            provider=spec.provider,
-            settings=dict(spec.settings),
+            provider=site.connector.provider,
+            settings=dict(site.settings),
+            token_ciphertext=await seal_tokens(self.app.connections._vault, site, tokens),
             state="active",
             updated_at=self.app.clock.now(),
             account=f"{tenant}-account",
