@@ -23,3 +23,11 @@ class SmallConnector(Connector):
 
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         raise NotImplementedError
+
+
+def member(response: Response, name: str) -> str:
+    """Return a member of an answer's JSON object as text; empty when there is none."""
+    try:
+        return str(response.json()[name])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -146,7 +146,7 @@ def _tokens(site: Site, auth: OAuth, answer: Mapping[str, Any], asked_at: dateti
         issued_at=asked_at,
         expires_at=_after(asked_at, lifetime_s),
         refresh_expires_at=_after(asked_at, _refresh_lifetime_s(auth, answer, refresh_token)),
-        scopes=_scopes(auth, answer),
+        scopes=_scopes(site, auth, answer),
         base_url=_base_url(site, auth, answer),
     )
 
@@ -183,14 +183,14 @@ def _refresh_lifetime_s(
     return next((each for each in stated if each is not None), auth.refresh_lifetime_s)
 
 
-def _scopes(auth: OAuth, answer: Mapping[str, Any]) -> tuple[str, ...]:
+def _scopes(site: Site, auth: OAuth, answer: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the granted scopes; an answer without any grants what was asked (section 5.1)."""
     stated = answer.get("scope", answer.get("scopes"))
     if isinstance(stated, str):
         return tuple(re.split(r"[\s,]+", stated.strip())) if stated.strip() else ()
     if isinstance(stated, list):
         return tuple(each for each in stated if isinstance(each, str))
-    return auth.scopes
+    return tuple(map(site.fill, auth.scopes))
 
 
 def _base_url(site: Site, auth: OAuth, answer: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from firnline.connectors.auth_flows import OAuth
-from firnline.connectors.protocol import Grounds, Response, Verdict
+from firnline.connectors.protocol import ErrorClass, Grounds, Response, Verdict
 from firnline.transport import ProviderError
 from firnline.transport.errors import provider_text
 
@@ -32,6 +32,7 @@ class GrantRefusedError(ProviderError):
     """The provider no longer takes the code, refresh token or assertion."""
 
     code = "grant_refused"
+    error_class = ErrorClass.AUTH_INVALIDATED
     advice = "Connect the system again."
 
 
@@ -39,6 +40,7 @@ class ClientRefusedError(ProviderError):
     """The provider does not take Firnline's own OAuth client."""
 
     code = "client_refused"
+    error_class = ErrorClass.AUTH_INVALIDATED
     advice = (
         "Check the client id and its secret or key at the provider, then register them again "
         "with firnline connect."
@@ -49,6 +51,7 @@ class ScopeRefusedError(ProviderError):
     """The provider does not let the OAuth client ask for what the connector needs."""
 
     code = "scope_refused"
+    error_class = ErrorClass.FORBIDDEN
     advice = "Allow the connector's scopes for the OAuth client at the provider."
 
 
@@ -110,8 +113,9 @@ def codes_of(response: Response) -> tuple[str, ...]:
 def said_in(response: Response) -> str:
     """Return a refusal's code and sentence for messages, bounded; its status when it has none."""
     answer = answer_of(response) or {}
-    said = [*_codes(answer)][:1] + [*_texts(answer)][:1]
-    return provider_text(": ".join(dict.fromkeys(said))) or str(response.status)
+    code, text = next(_codes(answer), ""), next(_texts(answer), "")
+    parts = [text] if text.startswith(code) else [code, text]
+    return provider_text(": ".join(part for part in parts if part)) or str(response.status)
 
 
 def _said(auth: OAuth, answer: Mapping[str, Any]) -> Refusal:

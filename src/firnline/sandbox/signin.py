@@ -5,7 +5,8 @@ For the demo and tests only: the sandboxes' sign-in page takes `login_hint` and 
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from pydantic import SecretStr
@@ -52,14 +53,24 @@ async def connect(
         tenant_spec, name, redirect_uri=CALLBACK, person=person
     )
     async with httpx2.AsyncClient(trust_env=False) as http:
-        code, state = await approve(http, start.url, email, routes=connections.transport.routes)
-    return await connections.finish_authorization(state, code)
+        back = await approved(http, start.url, email, routes=connections.transport.routes)
+    return await connections.finish_authorization(
+        back["state"], back["code"], issuer=back.get("iss", "")
+    )
 
 
 async def approve(
     http: httpx2.AsyncClient, authorize_url: str, email: str, *, routes: Routes
 ) -> tuple[str, str]:
     """Approve a sign-in as `email` and return (code, state) from the redirect."""
+    back = await approved(http, authorize_url, email, routes=routes)
+    return back["code"], back["state"]
+
+
+async def approved(
+    http: httpx2.AsyncClient, authorize_url: str, email: str, *, routes: Routes
+) -> Mapping[str, str]:
+    """Approve a sign-in as `email` and return what the redirect brings: code, state, maybe iss."""
     target = routes.target(authorize_url)
     if target is None:
         raise SignInError(f"{urlsplit(authorize_url).netloc} is not routed to a sandbox")
@@ -68,14 +79,14 @@ async def approve(
         headers={"host": urlsplit(authorize_url).netloc, "x-forwarded-proto": "https"},
         follow_redirects=False,
     )
-    query = parse_qs(urlsplit(answer.headers.get("location", "")).query)
-    if "code" not in query or "state" not in query:
-        refused = query.get("error", [f"status {answer.status_code}"])[0]
+    back = dict(parse_qsl(urlsplit(answer.headers.get("location", "")).query))
+    if "code" not in back or "state" not in back:
+        refused = back.get("error", f"status {answer.status_code}")
         raise SignInError(
             f"the sandbox did not sign {email} in: {refused}",
             hint="Use the email of a person who can sign in to this account.",
         )
-    return query["code"][0], query["state"][0]
+    return back
 
 
 def credentials(client: SandboxClient) -> ClientCredentials:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from firnline.clock import Clock
 from firnline.connections.clients import ClientRegistry
-from firnline.connections.endpoint import GrantRefusedError, TokenSet
+from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError, TokenSet
 from firnline.connections.flows.authorization_code import AuthorizationCodeFlow
 from firnline.connections.flows.client_assertion import ClientAssertionFlow
 from firnline.connections.flows.client_credentials import ClientCredentialsFlow
@@ -17,6 +17,7 @@ from firnline.connections.flows.flow import Flow, FlowTools, Given
 from firnline.connections.flows.jwt_bearer import JwtBearerFlow
 from firnline.connections.flows.session import SessionFlow
 from firnline.connections.site import Site
+from firnline.connectors.auth_flows import AuthorizationCode
 from firnline.errors import UsageError
 from firnline.transport import ProviderError, Transport
 
@@ -63,7 +64,15 @@ class Flows:
             raise GrantRefusedError(
                 site.destination, f"it was connected by {tokens.flow}, not {site.auth.flow}"
             )
-        fresh = await self._of(site).renew(site, tokens)
+        try:
+            fresh = await self._of(site).renew(site, tokens)
+        except ClientRefusedError as refused:
+            if isinstance(site.auth, AuthorizationCode):
+                raise  # the consent stands: a client that is put right goes on with it
+            # The client is all that there is: where it is gone, so is the authorisation.
+            raise GrantRefusedError(
+                site.destination, "the provider does not take its OAuth client any more"
+            ) from refused
         return replace(fresh, flow=site.auth.flow)
 
     async def revoke(self, site: Site, tokens: TokenSet) -> bool:
