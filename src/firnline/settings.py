@@ -74,8 +74,9 @@ class Settings(BaseSettings):
     `home` holds caches, state and keys. `routes` send a vendor origin to a loopback address
     instead (sandboxes, tests): {"https://acme.zendesk.com": "http://127.0.0.1:9001"}; only loopback
     targets are accepted. `jwt_keys` is a JWK Set of public keys that sign bearer tokens;
-    `jwt_issuer` and `jwt_audience` must match exactly. `vault_key` is 32 bytes, base64url: it
-    encrypts tokens at rest; when absent `home/vault.key` is made once, readable by the owner only.
+    `jwt_issuer` and `jwt_audience` must match exactly. `vault_key` is 32 bytes, base64url, or
+    several such keys with commas between them, the newest first: what wraps the keys that encrypt
+    tokens at rest; when absent `home/vault.key` is made once, readable by the owner only.
     `metrics_token` opens `/metrics`; without it only this machine may look, in development.
     """
 
