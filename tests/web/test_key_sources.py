@@ -333,3 +333,14 @@ async def test_file_that_stays_as_it_is_has_no_end(tmp_path: Path) -> None:
         await world.source.read()
         await world.clock.sleep(KEPT_S - 1)
         assert world.knows("k1")
+
+
+async def test_look_at_the_file_that_is_under_way_is_waited_for(tmp_path: Path) -> None:
+    """At the start the first token may come while the file is being read for the first time."""
+    world = Filed(tmp_path / "keys.json")
+    world.write("k1")
+    first = asyncio.ensure_future(world.source.read())
+    await asyncio.sleep(0)
+    await world.sources.look_again("a")
+    assert world.knows("k1")
+    await first

@@ -113,10 +113,9 @@ class AddressSource:
 
     async def look_again(self) -> None:
         """Join a reading under way, or begin one; at most once a minute."""
-        now_s = self._clock.monotonic()
-        is_too_soon = self._asked_s is not None and now_s - self._asked_s < ASK_AGAIN_S
-        if len(self._flights) == 0:
-            if is_too_soon:
+        if not len(self._flights):
+            now_s = self._clock.monotonic()
+            if self._asked_s is not None and now_s - self._asked_s < ASK_AGAIN_S:
                 return
             self._asked_s = now_s
         await self.read()
@@ -145,17 +144,22 @@ class FileSource:
         self._clock = clock
         self._version: tuple[int, int, int] | None = None
         self._known: dict[str, TrustedKey] = {}
+        self._flights: Flights[str, float] = Flights(goes_on=True)
         self._looked_s: float | None = None
         self._is_failing = False
 
     async def look_again(self) -> None:
-        """Look at the file, at most once a second."""
+        """Wait for a look at the file that is under way, or begin one; at most once a second."""
         now_s = self._clock.monotonic()
-        if self._looked_s is None or now_s - self._looked_s >= FILE_EVERY_S:
+        is_too_soon = self._looked_s is not None and now_s - self._looked_s < FILE_EVERY_S
+        if len(self._flights) or not is_too_soon:
             await self.read()
 
     async def read(self) -> float:
-        """Look at the file and read it when it is another one than before."""
+        """Look at the file, once for all that want it, and read it when it changed."""
+        return await self._flights.join(self._keys.issuer.name, self._read)
+
+    async def _read(self) -> float:
         self._looked_s = self._clock.monotonic()
         try:
             found = await asyncio.to_thread(_changed, self._path, self._version)
