@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from firnline.connectors.protocol import Grounds, Response, Verdict
+from firnline.connectors.quotas import QuotaReading
+from firnline.transport.allowance import UNLIMITED, Allowance
 
 # Says what a refused answer means; None when the answer is not a refusal.
 Judge = Callable[[Response], Verdict | None]
+# Says what any answer tells about the provider's quota.
+Reader = Callable[[Response], Sequence[QuotaReading]]
 
 # The provider's two faces fail apart from each other: its API and its token endpoint.
 Target = Literal["api", "token"]
@@ -33,7 +37,7 @@ class Destination:
 
     `hosts` are the connector's patterns, filled in: `*` stands for one label, a port other than 443
     must be written. `account` names the provider's account, whose concurrency limit all
-    connections to it share.
+    connections to it share; `allowance` is what else limits its calls.
     """
 
     provider: str
@@ -42,6 +46,7 @@ class Destination:
     hosts: tuple[str, ...]
     account: str
     concurrency_max: int
+    allowance: Allowance = field(default=UNLIMITED, repr=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -56,6 +61,11 @@ def judge_by_status(response: Response) -> Verdict | None:
     if response.status in UNAVAILABLE_STATUSES:
         return Verdict(Grounds.UNAVAILABLE)
     return None
+
+
+def read_nothing(response: Response) -> Sequence[QuotaReading]:
+    """Read no quota, for endpoints that tell nothing of it."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class OutboundCall:
     use: Use = Use.INTERACTIVE
     target: Target = "api"
     template: str = ""
+    quota: Reader = field(default=read_nothing, repr=False)
 
     @property
     def endpoint(self) -> str:

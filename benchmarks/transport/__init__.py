@@ -1,0 +1,1 @@
+"""The outbound client: what admitting, retrying and keeping within limits cost."""
