@@ -5,7 +5,7 @@ Routes match on the path alone; nothing here believes the Host header.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -34,6 +34,9 @@ from firnline.web.refusals import Refuser
 from firnline.web.shield import Shield
 from firnline.web.signin import OwnAddress, Sessions, SignIn
 
+# Routes of pages, from the templates.
+PageRoutes = Callable[[Environment], Sequence[BaseRoute]]
+
 
 def create_web(
     *,
@@ -43,11 +46,12 @@ def create_web(
     clock: Clock,
     authentication: Authentication | None = None,
     admin: Sequence[BaseRoute] = (),
+    connect: PageRoutes | None = None,
 ) -> ASGIApp:
     """Return the web application; sign-in and GraphiQL are in it in development only.
 
     `authentication` says who asks where more than tokens of `verifier` are accepted; `admin` are
-    the admin API's routes.
+    the admin API's routes; `connect` gives those of the pages for connecting systems.
     """
     authentication = authentication or Authentication(verifier)
     assets = Assets()
@@ -86,6 +90,7 @@ def create_web(
         Mount("/static", assets),
         *admin,
     ]
+    routes += connect(pages) if connect else ()
     if settings.development:
         routes += _development_routes(gateway, settings, assets, pages, clock=clock)
     web = Starlette(

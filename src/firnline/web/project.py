@@ -22,6 +22,7 @@ from firnline.web.api_keys import ApiKeys
 from firnline.web.application import create_web
 from firnline.web.authentication import Authentication
 from firnline.web.backend import ProjectGateway
+from firnline.web.connect import connect_routes
 from firnline.web.key_sources import KeySources
 
 
@@ -49,6 +50,7 @@ async def project_web(app: App, settings: Settings | None = None) -> AsyncIterat
             clock=app.clock,
             authentication=authentication,
             admin=admin_routes(AdminWork(app), authentication),
+            connect=partial(connect_routes, app),
         )
     finally:
         watching.cancel()
