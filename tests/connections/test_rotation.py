@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-import orjson
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import LargeBinary
@@ -52,7 +51,6 @@ from firnline.state.sealed import (
     version_of,
 )
 
-ROTATIONS_MAX = 300
 TENANTS = ("*", "acme", "globex")
 TABLES = {sealed.table.name for sealed in SEALED}
 
@@ -338,32 +336,6 @@ async def test_rotation_that_is_killed_is_finished_by_the_next(
     await expect_filled(bench, await bench.vault())
     await bench.rotate(master=what == "master")
     await expect_filled(bench, await bench.vault())
-
-
-async def test_server_in_another_process_seals_and_opens_through_every_rotation(
-    bench: Bench,
-) -> None:
-    server = await rotating("serve", str(bench.settings.home))
-    assert server.stdin is not None and server.stdout is not None
-    assert await server.stdout.readline() == b"ready\n"
-    vault = await Vault.open(bench.settings, state=bench.state)
-    for turn in range(ROTATIONS_MAX):
-        # The clock does not wait: the server meets keys that are gone while it seals.
-        await bench.rotate(master=turn % 2 == 1)
-        if turn > 4 and len(await bench.state.sealed.counts()) > 4:
-            break  # and it made tenants meanwhile, with keys of their own
-    told, errors = await server.communicate(b"")
-    assert server.returncode == 0, errors.decode()
-
-    facts = orjson.loads(told)
-    assert len(facts["stored"]) > 4
-    for tenant, number in facts["stored"].items():
-        row = await bench.state.connection(tenant, "crm")
-        assert row is not None
-        for process in (vault, await bench.vault()):
-            assert await process.unseal(
-                row.token_ciphertext or b"", purpose="token", tenant=tenant, connection="crm"
-            ) == {"number": number}
 
 
 async def rotating(*words: str) -> asyncio.subprocess.Process:
