@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,31 +14,14 @@ import orjson
 import pytest
 from joserfc.jwk import ECKey
 from tests.connections.conftest import SPEC, Bench
-from tests.connections.office import CLIENT_ID, CLIENT_SECRET, PEOPLE, Office
-from tests.transport.loopback import serve
+from tests.connections.office import CLIENT_ID, CLIENT_SECRET, PEOPLE
+from tests.connections.served import served_project
 from typer.testing import CliRunner
 
 from firnline.cli.callback import AuthorizationRefusedError, listening
 from firnline.cli.connect import connect_one
 from firnline.cli.main import cli
-from firnline.clock import SystemClock
 from firnline.errors import FirnlineError
-
-PROJECT = """
-version: 1
-name: desk
-objects:
-  Thing:
-    fields:
-      id: {type: id}
-access: {}
-"""
-TENANT = """
-tenant: acme
-connections:
-  clips: {provider: paperclip, settings: {office: north}}
-  staples: {provider: stapler, settings: {office: north}}
-"""
 
 
 async def visit(url: str) -> httpx2.Response:
@@ -111,48 +93,10 @@ async def test_callback_is_closed_afterwards() -> None:
 # -- the whole command ----------------------------------------------------------------------------
 
 
-@contextmanager
-def offices(*served: Office) -> Iterator[dict[str, str]]:
-    """Serve offices in a thread of their own, and give their routes."""
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
-    done = asyncio.Event()
-    routes: dict[str, str] = {}
-
-    async def work() -> None:
-        async with serve(served[0].app) as first, serve(served[1].app) as second:
-            routes.update({f"https://{served[0].host}": first, f"https://{served[1].host}": second})
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(work(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield routes
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person_key: ECKey) -> Iterator[Path]:
-    """A project directory with both providers running and their client files beside it."""
-    clock = SystemClock()
-    clips, staples = (Office(f"north.{name}.example", clock) for name in ("paperclip", "stapler"))
-    staples.keys = {"key-ann": (person_key, "ann@north.test")}
-    (tmp_path / "firnline.yaml").write_text(PROJECT)
-    (tmp_path / "tenants").mkdir()
-    (tmp_path / "tenants" / "acme.yaml").write_text(TENANT)
-    (tmp_path / "key.pem").write_bytes(person_key.as_pem(private=True))
-    (tmp_path / "secret.txt").write_text(CLIENT_SECRET + "\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FIRNLINE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("FIRNLINE_CONNECTORS", str(Path(__file__).parent / "providers"))
-    with offices(clips, staples) as routes:
-        monkeypatch.setenv("FIRNLINE_ROUTES", orjson.dumps(routes).decode())
-        yield tmp_path
+    with served_project(tmp_path, monkeypatch, person_key) as served:
+        yield served.directory
 
 
 def command(*arguments: str) -> Any:

@@ -13,6 +13,7 @@ from firnline.cli.access import access
 from firnline.cli.audit import audit
 from firnline.cli.check import check
 from firnline.cli.connecting import connecting
+from firnline.cli.connections import connections
 from firnline.cli.demo import demo
 from firnline.cli.discover import discover
 from firnline.cli.init import init
@@ -39,6 +40,7 @@ cli = typer.Typer(
 for command in (init, check, discover, sync, query, serve, sandbox, token, demo, people):
     cli.command()(command)
 cli.add_typer(connecting, name="connect")
+cli.add_typer(connections, name="connections")
 cli.add_typer(schema, name="schema")
 cli.add_typer(operations, name="operations")
 cli.add_typer(access, name="access")

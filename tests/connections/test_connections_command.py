@@ -1,0 +1,187 @@
+"""`firnline connections`: what an operator sees and does, from a terminal and from a script."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from joserfc.jwk import ECKey
+from tests.connections.office import CLIENT_ID, PEOPLE
+from tests.connections.served import Served, served_project
+from typer.testing import CliRunner
+
+from firnline.cli.main import cli
+from firnline.errors import FirnlineError
+
+COMMAND = str(Path(sys.executable).with_name("firnline"))
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person_key: ECKey) -> Iterator[Served]:
+    monkeypatch.setenv("COLUMNS", "160")
+    with served_project(tmp_path, monkeypatch, person_key) as served:
+        yield served
+
+
+@pytest.fixture
+def connected(served: Served) -> Served:
+    """Acme's staples are connected, nothing else."""
+    key = ["--client-id", CLIENT_ID, "--key-file", "key.pem", "--key-id", "key-ann"]
+    done = CliRunner().invoke(cli, ["connect", "acme", "staples", *key, "--algorithm", "ES256"])
+    assert done.exit_code == 0, done.output
+    return served
+
+
+def told(*arguments: str, exit_code: int = 0) -> Any:
+    """Run a command; return the JSON that it printed."""
+    result = CliRunner().invoke(cli, ["connections", *arguments, "--json"])
+    if isinstance(result.exception, FirnlineError):
+        raise result.exception
+    assert result.exit_code == exit_code, result.output
+    return orjson.loads(result.stdout)
+
+
+def shown(*arguments: str) -> str:
+    """Run a command; return what a person reads."""
+    return CliRunner().invoke(cli, ["connections", *arguments]).output
+
+
+def test_list_names_every_declared_system_and_fails_while_one_does_not_work(
+    connected: Served,
+) -> None:
+    (acme,) = told("list", exit_code=1)["tenants"]
+
+    states = {each["name"]: each["state"] for each in acme["connections"]}
+    assert (acme["tenant"], states) == (
+        "acme",
+        {"clips": "not_connected", "staples": "active"},
+    )
+    assert "not_connected" in shown("list", "acme")
+
+
+def test_show_tells_whose_it_is_and_how_it_became_so(connected: Served) -> None:
+    told("disable", "acme", "staples", "--reason", "audit")
+
+    facts = told("show", "acme", "staples")
+
+    assert (facts["state"], facts["reason"], facts["flow"]) == (
+        "disabled",
+        "audit",
+        "client_assertion",
+    )
+    assert facts["user_name"] == PEOPLE["ann@north.test"]
+    assert [each["state"] for each in facts["events"]] == ["active", "disabled"]
+    page = shown("show", "acme", "staples")
+    assert all(word in page for word in ("disabled", "audit", "Changes", "client_assertion"))
+
+
+def test_test_asks_the_provider_and_fails_when_it_says_no(connected: Served) -> None:
+    (tried,) = told("test", "acme")["tests"]
+    assert (tried["name"], tried["user"]) == ("staples", PEOPLE["ann@north.test"])
+
+    connected.staples.keys.clear()
+    connected.staples.revoke_all()
+
+    (refused,) = told("test", "acme", "staples", exit_code=1)["tests"]
+    assert refused["error"]["code"] == "needs_reconnect"
+    assert "firnline connect acme staples" in refused["error"]["hint"]
+    assert told("show", "acme", "staples")["state"] == "needs_reconnect"
+
+
+def test_refresh_asks_for_another_token(connected: Served) -> None:
+    asked = len(connected.staples.token_calls)
+
+    facts = told("refresh", "acme", "staples")
+
+    assert len(connected.staples.token_calls) == asked + 1
+    assert facts["state"] == "active"
+
+
+def test_revoked_connection_is_gone_until_it_is_connected_again(connected: Served) -> None:
+    facts = told("revoke", "acme", "staples", "--reason", "they left")
+    assert facts["state"] == "revoked"
+    assert facts["reason"].startswith("they left")
+
+    (refused,) = told("test", "acme", "staples", exit_code=1)["tests"]
+    assert refused["error"]["code"] != "internal"
+    again = CliRunner().invoke(cli, ["connect", "acme", "staples"])
+    assert again.exit_code == 0, again.output
+    assert told("show", "acme", "staples")["state"] == "active"
+
+
+def test_everything_of_a_tenant_ends_at_once(connected: Served) -> None:
+    acme = told("revoke", "acme", "--all")
+
+    states = {each["name"]: each["state"] for each in acme["connections"]}
+    assert states == {"clips": "not_connected", "staples": "revoked"}
+
+
+def test_disabled_connection_works_again_once_enabled(connected: Served) -> None:
+    told("disable", "acme", "staples")
+    (off,) = told("test", "acme", "staples", exit_code=1)["tests"]
+    assert off["error"]["code"] == "connection_disabled"
+
+    assert told("enable", "acme", "staples")["state"] == "active"
+    assert "account" in told("test", "acme", "staples")["tests"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["list", "nobody"], "unknown_tenant"),
+        (["show", "acme", "nope"], "unknown_connection"),
+        (["test", "acme", "nope"], "unknown_connection"),
+        (["refresh", "acme", "clips"], "not_connected"),
+        (["revoke", "acme", "clips"], "not_connected"),
+        (["disable", "acme", "clips"], "not_connected"),
+        (["show", "acme", "staples", "--person", "ann@north.test"], "unknown_connection"),
+        (["revoke", "acme"], "revoke_options"),
+        (["revoke", "acme", "staples", "--all"], "revoke_options"),
+    ],
+)
+def test_wrong_use_is_a_coded_error_with_a_next_step(
+    served: Served, arguments: list[str], code: str
+) -> None:
+    with pytest.raises(FirnlineError) as refused:
+        told(*arguments)
+
+    assert refused.value.code == code
+    assert refused.value.hint
+
+
+def test_no_secret_shows(connected: Served) -> None:
+    everything = "".join(
+        str(told(*arguments, exit_code=code))
+        for arguments, code in (
+            (["list"], 1),
+            (["show", "acme", "staples"], 0),
+            (["test", "acme"], 0),
+            (["revoke", "acme", "staples"], 0),
+        )
+    )
+
+    assert "canary" not in everything
+    assert "ciphertext" not in everything
+
+
+def test_watch_prints_changes_that_other_processes_make_until_interrupted(
+    connected: Served,
+) -> None:
+    command = [COMMAND, "connections", "watch", "acme", "--json"]
+    with subprocess.Popen([*command, "--after", "0"], stdout=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        first = orjson.loads(watching.stdout.readline())
+        told("disable", "acme", "staples", "--reason", "audit")
+        second = orjson.loads(watching.stdout.readline())
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 130
+
+    assert (first["state"], first["before"]) == ("active", None)
+    assert (second["state"], second["before"], second["reason"]) == ("disabled", "active", "audit")
+    assert second["number"] > first["number"]
