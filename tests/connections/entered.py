@@ -85,6 +85,7 @@ class Server:
         self.seen: list[Seen] = []
         self.answers: list[tuple[int, Mapping[str, str], bytes]] = []  # each given once, first
         self.delay_s = 0.0
+        self.hold: asyncio.Event | None = None  # calls that come while it is set wait for it
         self.app = Starlette(routes=[Route("/{path:path}", self._answer, methods=METHODS)])
 
     def answer_once(self, status: int, body: Any = None, **headers: str) -> None:
@@ -102,6 +103,8 @@ class Server:
     async def _answer(self, request: Request) -> Response:
         self.seen.append(Seen(request.method, request.url.path, dict(request.headers)))
         await asyncio.sleep(self.delay_s)
+        if self.hold is not None:
+            await self.hold.wait()
         if request.headers["host"] != self.host:
             return Response("wrong host", 421)
         if self.answers:

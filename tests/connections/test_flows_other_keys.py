@@ -192,11 +192,15 @@ async def test_key_that_was_taken_back_needs_a_person_and_is_not_shown_again(
     for taken in (bench.stamp.keys, bench.stamp.basic, bench.binder.users, bench.binder.keys):
         taken.clear()
 
+    before = len(bench.stamp.seen) + len(bench.binder.seen)
+
     outcomes = await asyncio.gather(
         *(channel.send(READ) for _ in range(20)), return_exceptions=True
     )
 
     assert {type(outcome) for outcome in outcomes} == {NeedsReconnectError}
+    # Users for whom a wrong password comes again and again are locked.
+    assert len(bench.stamp.seen) + len(bench.binder.seen) == before + 20 + 1
     row = await bench.row(name)
     assert row is not None
     assert row.state == "needs_reconnect"
@@ -205,6 +209,18 @@ async def test_key_that_was_taken_back_needs_a_person_and_is_not_shown_again(
         await bench.connections.channel("acme", SPEC, name)
     assert refused.value.hint == f"Run: firnline connect acme {name}"
     assert len(bench.stamp.seen) + len(bench.binder.seen) == calls
+
+
+async def test_twenty_refusals_that_pass_are_got_over_by_all(bench: EnteredBench) -> None:
+    await bench.enter("calls", api_key=KEY)
+    channel = await bench.connections.channel("acme", SPEC, "calls")
+    for _ in range(20):
+        bench.stamp.answer_once(401)
+
+    answers = await asyncio.gather(*(channel.send(GET) for _ in range(20)))
+
+    assert {answer.status for answer in answers} == {200}
+    assert len(bench.stamp.calls("GET", "/things")) == 40
 
 
 async def test_key_that_the_provider_calls_dead_is_not_asked_about_again(
@@ -242,12 +258,14 @@ async def test_entering_another_key_mends_the_connection_for_channels_in_use(
 async def test_call_that_met_the_old_key_goes_on_with_the_new_one(bench: EnteredBench) -> None:
     await bench.enter("calls", api_key=KEY)
     channel = await bench.connections.channel("acme", SPEC, "calls")
-    bench.stamp.delay_s = 0.05
+    held = bench.stamp.hold = asyncio.Event()
     asked = asyncio.create_task(channel.send(GET))
     while len(bench.stamp.seen) < 2:  # noqa: ASYNC110 - the server counts, it tells nobody
         await asyncio.sleep(0.005)
+    bench.stamp.hold = None
     bench.stamp.keys = {"pat-canary-2"}
     await bench.enter("calls", api_key="pat-canary-2")
+    held.set()
 
     assert (await asked).status == 200
 

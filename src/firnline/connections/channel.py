@@ -25,6 +25,7 @@ from firnline.connections.csrf import (
 )
 from firnline.connections.site import Site
 from firnline.connections.tokens import Credential
+from firnline.connections.turns import Turns
 from firnline.connections.verdicts import judged, refusal_error
 from firnline.connectors.manifest import Csrf
 from firnline.connectors.protocol import (
@@ -53,6 +54,8 @@ T = TypeVar("T")
 
 STEPS_MAX = 10_000
 BATCH_MAX = 1_000
+CONFIRM_WAIT_S = 0.5
+LOST = (Grounds.TOKEN_EXPIRED, Grounds.TOKEN_REVOKED)
 
 
 class ConversationError(FirnlineError):
@@ -73,6 +76,7 @@ class Channel:
         clock: Clock,
         deadline_s: float,
         csrf: CsrfTokens,
+        turns: Turns,
         use: Use = Use.INTERACTIVE,
     ) -> None:
         self._site = site
@@ -82,6 +86,7 @@ class Channel:
         self._deadline_s = deadline_s
         self._use = use
         self._csrf = csrf
+        self._turns = turns
         self._hidden: frozenset[str] = frozenset()  # what was shown last and no text may quote
 
     def __repr__(self) -> str:
@@ -136,13 +141,35 @@ class Channel:
         verdict = self._judge(response)
         if verdict is not None and verdict.grounds is Grounds.TOKEN_EXPIRED:
             # Refused before anything was done, so also a write may be sent again.
-            token = await self._within(ends_at, self._credential.renew(token))
+            rejected = token
+            token = await self._within(ends_at, self._credential.renew(rejected))
+            if token == rejected:
+                return await self._confirmed(request, ends_at)
             response = await self._authorised(request, token, ends_at)
             verdict = self._judge(response)
-        if verdict is not None and verdict.grounds in (
-            Grounds.TOKEN_EXPIRED,
-            Grounds.TOKEN_REVOKED,
-        ):
+        return await self._unless_lost(token, response, verdict)
+
+    async def _confirmed(self, request: Request, ends_at: float) -> Response:
+        """Return the answer to a secret that nothing renews, shown once more.
+
+        One refusal of it may be a passing one. But providers lock users for whom a wrong password
+        comes again and again: one caller shows it, and the others hear first what became of it.
+        """
+        await self._clock.sleep(CONFIRM_WAIT_S)
+        turn = self._turns.of(self._site)
+        await self._within(ends_at, turn.acquire())
+        try:
+            token = await self._within(ends_at, self._credential.token())
+            response = await self._authorised(request, token, ends_at)
+            return await self._unless_lost(token, response, self._judge(response))
+        finally:
+            turn.release()
+
+    async def _unless_lost(
+        self, token: SecretStr, response: Response, verdict: Verdict | None
+    ) -> Response:
+        """Return an answer; raise, and note with the connection, that it refuses the token."""
+        if verdict is not None and verdict.grounds in LOST:
             said = provider_text(verdict.message) or f"the provider answered {response.status}"
             raise await self._credential.refused(token, said)
         return response

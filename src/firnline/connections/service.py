@@ -33,6 +33,7 @@ from firnline.connections.renewals import Renewals
 from firnline.connections.site import Site, address_of, declared_site
 from firnline.connections.statuses import ConnectionStatus, statuses_of
 from firnline.connections.tokens import Credential, GivenToken, StoredTokens
+from firnline.connections.turns import Turns
 from firnline.connections.vault import Vault
 from firnline.connectors.auth_flows import AuthorizationCode, ClientAssertion
 from firnline.connectors.protocol import Identity
@@ -69,6 +70,7 @@ class Connections:
         self._clock = clock
         self._deadline_s = settings.provider_deadline_s
         self._csrf = CsrfTokens()
+        self._turns = Turns()
         self._renewals = Renewals(
             flows=self.flows, state=state, vault=vault, clock=clock, deadline_s=deadline_s
         )
@@ -357,6 +359,7 @@ class Connections:
             clock=self._clock,
             deadline_s=self._deadline_s,
             csrf=self._csrf,
+            turns=self._turns,
             use=use,
         )
 
