@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     resident_mb: int = 512  # columns kept in memory, over all tenants
     alerts_url: str = ""  # https address that takes alerts by POST; empty: the log alone has them
     alerts_secret: SecretStr | None = None  # whsec_... of Standard Webhooks: signs them
+    quota_interactive_reserve: int = Field(default=20, ge=0, le=90)  # percent kept from syncs
+    quota_sync_daily_max: int = Field(default=80, ge=1, le=100)  # percent of a day's calls
+    quota_pacing: bool | None = None  # keep declared limits; None: unless routes lead to sandboxes
     return_to: tuple[str, ...] = ()  # where people may be led after connecting; exact addresses
     connect_frame_ancestors: tuple[str, ...] = ()  # origins that may frame the connect pages
 

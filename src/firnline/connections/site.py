@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from firnline.connectors.auth_flows import Auth
+from firnline.connectors.limits import LimitsOverride
 from firnline.connectors.manifest import Manifest
 from firnline.connectors.protocol import Connector
 from firnline.connectors.registry import ConnectorError, load_connector
@@ -18,6 +19,7 @@ from firnline.errors import UsageError
 from firnline.spec.model import TenantSpec
 from firnline.transport import Destination, ForbiddenHostError
 from firnline.transport.address import AddressRefused, check_url, origin_of
+from firnline.transport.allowance import Allowance
 
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
@@ -75,7 +77,14 @@ class Site:
 
     def of(self, person: str) -> Site:
         """Return the same place for one person's own connection."""
-        return replace(self, person=address_of(person))
+        address = address_of(person)
+        if not address:
+            return replace(self, person="")
+        # Whoever has limits of their own at the provider has them here, too.
+        allowance = replace(self.destination.allowance, user=f"{self.tenant}/{self.name} {address}")
+        return replace(
+            self, person=address, destination=replace(self.destination, allowance=allowance)
+        )
 
     @property
     def manifest(self) -> Manifest:
@@ -100,7 +109,7 @@ class Site:
         if not base_url or base_url == self.base_url:
             return self
         checked = self.checked_base(base_url)  # the hosts may have changed since it was stored
-        account = f"{self.manifest.provider} {checked}"
+        account = _account(self.tenant, self.name, self.manifest, checked)
         return replace(
             self, base_url=checked, destination=replace(self.destination, account=account)
         )
@@ -126,13 +135,23 @@ def declared_site(tenant_spec: TenantSpec, name: str) -> Site:
     if declared is None:
         raise UnknownConnectionError(tenant, name, list(tenant_spec.connections))
     connector = load_connector(declared.provider)
-    return site_at(tenant, name, connector, declared.settings, flow=declared.auth)
+    return site_at(
+        tenant, name, connector, declared.settings, flow=declared.auth, limits=declared.limits
+    )
 
 
 def site_at(
-    tenant: str, name: str, connector: Connector, settings: Mapping[str, str], *, flow: str = ""
+    tenant: str,
+    name: str,
+    connector: Connector,
+    settings: Mapping[str, str],
+    *,
+    flow: str = "",
+    limits: LimitsOverride | None = None,
 ) -> Site:
     """Return the site that `settings` lead to, signed in to by `flow` (or the usual one).
+
+    `limits` are the tenant's own, on top of what the connector declares.
 
     Raises ConnectionSettingsError or UnknownAuthFlowError.
     """
@@ -142,17 +161,33 @@ def site_at(
     if auth is None:
         raise UnknownAuthFlowError(f"connection {name!r} of {tenant!r}", flow, manifest)
     derived = connector.derived_settings(settings)
+    concurrency_max, budgets = manifest.limits.narrowed(limits)
     base_url = _fill(connector, manifest.base_url, derived).rstrip("/")
     destination = Destination(
         provider=manifest.provider,
         tenant=tenant,
         connection=name,
         hosts=tuple(_fill(connector, host, derived) for host in manifest.hosts),
-        # Two connections to one account draw on the same concurrency limit at the provider.
-        account=f"{manifest.provider} {base_url}",
-        concurrency_max=manifest.limits.concurrency_max,
+        account=_account(tenant, name, manifest, base_url),
+        concurrency_max=concurrency_max,
+        allowance=Allowance(
+            budgets=budgets,
+            concurrency_per=manifest.limits.concurrency_per,
+            user=f"{tenant}/{name}",
+            interactive_reserve=limits.interactive_reserve if limits else None,
+            sync_daily_max=limits.sync_daily_max if limits else None,
+        ),
     )
     return Site(tenant, name, connector, dict(settings), dict(derived), base_url, destination, auth)
+
+
+def _account(tenant: str, name: str, manifest: Manifest, base_url: str) -> str:
+    """Return whose quota it is: two connections to one account draw on the same."""
+    account = f"{manifest.provider} {base_url}"
+    if "{" in manifest.base_url:
+        return account
+    # One address for all customers: nobody's calls may count against another's quota.
+    return f"{account} {tenant}/{name}"
 
 
 def _check_settings(

@@ -99,10 +99,12 @@ class DailyLimit(_Closed):
 class RateOverride(_Closed):
     """What a tenant's plan makes of a declared budget."""
 
+    model_config = ConfigDict(populate_by_name=True, strict=True)
+
     calls: int = Field(ge=1)
     """How many calls in its window."""
 
-    per_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    per_s: float | None = Field(default=None, gt=0, allow_inf_nan=False, alias="perS")
     """The length of the window, when it differs as well."""
 
 
@@ -113,7 +115,7 @@ class LimitsOverride(_Closed):
     limit that the provider's answers state does not raise it.
     """
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, strict=True)
 
     concurrency_max: int | None = Field(default=None, ge=1, le=1000, alias="concurrencyMax")
     """How many calls at a time."""

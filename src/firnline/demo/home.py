@@ -71,7 +71,9 @@ def _clear(home: Path, mark: Path) -> None:
             found.unlink()
 
 
-def demo_settings(home: Path, routes: Mapping[str, str], *, public_url: str) -> Settings:
+def demo_settings(
+    home: Path, routes: Mapping[str, str], *, public_url: str, limits: bool = False
+) -> Settings:
     """Return settings under which nothing outside `home` is read, written or trusted."""
     return Settings(
         _env_file=None,  # type: ignore[call-arg]  # known to pydantic-settings only
@@ -84,4 +86,5 @@ def demo_settings(home: Path, routes: Mapping[str, str], *, public_url: str) -> 
         routes=routes,
         development=True,
         public_url=public_url,
+        quota_pacing=limits,
     )

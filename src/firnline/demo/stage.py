@@ -90,7 +90,9 @@ async def stage(
         with console.status("Starting the sandboxes"):
             fleet = await stack.enter_async_context(spawned(serve, directory=plan.home))
         sandboxes_s = clock.monotonic() - started
-        settings = demo_settings(plan.home, fleet.routes, public_url=plan.public_url)
+        settings = demo_settings(
+            plan.home, fleet.routes, public_url=plan.public_url, limits=plan.limits
+        )
         app = await stack.enter_async_context(opened(PROJECT, settings, clock=clock))
         with bars(console, await fleet.counts()) as watcher:
             reports = await prepare(app, fleet, watcher=watcher, full=plan.keep)

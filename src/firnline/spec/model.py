@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from firnline.connectors.limits import LimitsOverride
 from firnline.spec.agents import AgentName, AgentSpec, PeopleLinks
 from firnline.spec.branding import Branding
 from firnline.spec.closed import Closed
@@ -335,6 +336,9 @@ class ConnectionSpec(Closed):
 
     auth: str = ""
     """How it signs in: one of the connector's flows; the usual one when absent."""
+
+    limits: LimitsOverride | None = None
+    """What the tenant's plan allows, where it differs from what the connector declares."""
 
 
 class TenantMapping(Closed):

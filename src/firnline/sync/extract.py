@@ -27,6 +27,10 @@ from firnline.sync.checkpoint import Run
 
 Answer = TypeVar("Answer")
 
+PAUSE_MAX_S = 300.0  # longer ones end the run; the next one goes on from the checkpoint
+PAUSES_MAX = 100  # for one page
+_QUOTA_PAUSES = frozenset({"quota_wait", "quota_reserved"})
+
 _log = logging.getLogger(__name__)
 
 # What a provider says of a page token that it no longer knows. Not every connector can tell; one
@@ -139,7 +143,7 @@ class Extractor:
             request = self._in_connector(run, partial(build, query))
             if request is None:
                 return
-            response = await self._channel.send(request)
+            response = await self._sent(request)
             if self._connector.refused(response):
                 raise ReadRefusedError(run.object.name, self._connector.classify(response))
             page = self._in_connector(run, partial(parse, query, response))
@@ -151,6 +155,21 @@ class Extractor:
             seen.add(page.next_page)
             query = replace(query, page=page.next_page, now=self._clock.now())
         raise PageLimitError(run.object.name, self._limits.pages_max)
+
+    async def _sent(self, request: Request) -> Response:
+        """Send a request; wait where the provider's quota has room again in a while.
+
+        Nobody waits for a sync, and what is in the cache stays readable meanwhile.
+        """
+        for _ in range(PAUSES_MAX):
+            try:
+                return await self._channel.send(request)
+            except FirnlineError as error:
+                wait_s = getattr(error, "retry_after_s", None)
+                if error.code not in _QUOTA_PAUSES or wait_s is None or wait_s > PAUSE_MAX_S:
+                    raise
+            await self._clock.sleep(wait_s)
+        return await self._channel.send(request)
 
     def _query(self, run: Run, since: str | None, page: str | None) -> ReadQuery:
         return ReadQuery(

@@ -80,6 +80,12 @@ def _check_connection(
         message = f"{connection.provider} does not sign in by {quoted(connection.auth)}"
         hint = f"Its flows: {', '.join(flows)}."
         findings.value((*path, "auth"), "unknown_auth_flow", message, hint)
+    if connection.limits is not None:
+        limits = providers[connection.provider].limits
+        for budget in limits.unknown(connection.limits):
+            known = [each.name for each in limits.rates]
+            message, hint = unknown(budget, known, what=f"limit of {connection.provider}")
+            findings.key((*path, "limits", "rates", budget), "unknown_limit", message, hint)
     declared = providers[connection.provider].settings
     for setting, value in connection.settings.items():
         place = (*path, "settings", setting)
