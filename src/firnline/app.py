@@ -47,6 +47,7 @@ from firnline.graph.schema import TenantSchema
 from firnline.graph.tenants import TenantGraphs
 from firnline.graph.warming import Warming
 from firnline.observe.alerting import Alerting
+from firnline.observe.calls import CallMetrics
 from firnline.observe.metrics import OperationMetrics
 from firnline.observe.webhook import alert_webhook
 from firnline.settings import Settings, read_settings
@@ -92,6 +93,8 @@ class App:
             read_only=read_only,
         )
         self.metrics = OperationMetrics()
+        self.call_metrics = CallMetrics(connections.transport.circuits.facts)
+        connections.transport.tell(self.call_metrics.record)
         self.graphs = TenantGraphs(project, catalogs=connections.state, clock=clock)
         self.auditing = Auditing(
             connections.state,

@@ -1,7 +1,7 @@
 """Records of calls: what went out to whom and how it went, without ids, bodies or query strings.
 
-`Transport` gives one `CallRecord` per call to a `CallLog`; `RecentCalls` keeps the last ones of
-each connection for people who look after it, and passes each on to the process's figures.
+`Transport` gives one `CallRecord` per call to a `CallLog` and to the process's figures;
+`RecentCalls` keeps the last ones of each connection for people who look after it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -67,23 +67,24 @@ class CallLog(Protocol):
         """Take one record; must not block or fail."""
         ...
 
+    def of(self, tenant: str, connection: str) -> Sequence[CallRecord]:
+        """Return the connection's last calls, oldest first."""
+        ...
+
 
 class RecentCalls:
     """The last calls of each connection, bounded; and a line in the debug log for each."""
 
-    def __init__(self, *sinks: Callable[[CallRecord], None]) -> None:
-        self._sinks = sinks
+    def __init__(self) -> None:
         self._kept: Recent[tuple[str, str], deque[CallRecord]] = Recent(CONNECTIONS_MAX)
 
     def add(self, record: CallRecord) -> None:
-        """Keep one record and pass it on."""
+        """Keep one record."""
         key = (record.tenant, record.connection)
         calls = self._kept.get(key)
         if calls is None:
             calls = self._kept.put_first(key, deque(maxlen=CALLS_MAX))
         calls.append(record)
-        for sink in self._sinks:
-            sink(record)
         if _LOG.isEnabledFor(logging.DEBUG):
             _LOG.debug("%s", line_of(record))
 

@@ -64,6 +64,14 @@ class Circuits(Protocol):
         """
         ...
 
+    def facts(self) -> Sequence[CircuitFacts]:
+        """Return the circuits of all connections that were called lately."""
+        ...
+
+    def of(self, tenant: str, connection: str) -> Sequence[CircuitFacts]:
+        """Return a connection's circuits: none before its first call."""
+        ...
+
 
 class ConnectionCircuits:
     """A circuit per connection and face of its provider: the token endpoint has its own."""

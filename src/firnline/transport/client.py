@@ -86,8 +86,9 @@ class Transport:
         self._draw = draw
         self._read_timeout_s = read_timeout_s
         self._governor: Governor = governor or AccountLanes()
-        self._circuits: Circuits = circuits or ConnectionCircuits(clock=clock, draw=draw)
-        self._call_log: CallLog = call_log or RecentCalls()
+        self.circuits: Circuits = circuits or ConnectionCircuits(clock=clock, draw=draw)
+        self.calls: CallLog = call_log or RecentCalls()
+        self._listeners: list[Callable[[CallRecord], None]] = [self.calls.add]
         self._wire = Wire(
             self.routes,
             resolver=resolver,
@@ -103,6 +104,10 @@ class Transport:
 
     async def __aexit__(self, *_raised: object) -> None:
         await self.close()
+
+    def tell(self, listener: Callable[[CallRecord], None]) -> None:
+        """Give every further call's record to `listener`, too; it must not block or fail."""
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -126,7 +131,9 @@ class Transport:
             tally.error_class, tally.code = ErrorClass.UNKNOWN, "cancelled"
             raise
         finally:
-            self._call_log.add(self._record(call, tally, self._clock.monotonic() - started_at))
+            record = self._record(call, tally, self._clock.monotonic() - started_at)
+            for listener in self._listeners:
+                listener(record)
 
     async def _repeated(
         self, call: OutboundCall, ends_at: float, deadline_s: float, tally: _Tally
@@ -135,7 +142,7 @@ class Transport:
         failure: ProviderError | None = None
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                self._circuits.check(call)
+                self.circuits.check(call)
                 outcome = await self._attempt(call, ends_at, read_s, tally)
             except ProviderCircuitOpenError as refused:
                 # It opened over this call, too: what the provider did says more.
@@ -173,7 +180,7 @@ class Transport:
             async with asyncio.timeout(max(0.0, ends_at - self._clock.monotonic())) as waiting:
                 async with (
                     self._governor.admit(call, ends_at),
-                    self._circuits.passing(call) as passage,
+                    self.circuits.passing(call) as passage,
                 ):
                     waiting.reschedule(None)
                     return await self._exchanged(call, ends_at, read_s, passage, tally)

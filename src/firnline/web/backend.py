@@ -207,8 +207,8 @@ class ProjectGateway:
         return [*published, *_first_looks(graph)]
 
     def figures(self) -> bytes:
-        """Return what was asked and how long it took, in Prometheus' text format."""
-        return self._app.metrics.text()
+        """Return what was asked here, and of providers, in Prometheus' text format."""
+        return self._app.metrics.text() + self._app.call_metrics.text()
 
     async def ready(self) -> Mapping[str, str]:
         """Return each shared component with "ok" or the reason why it cannot serve.
