@@ -19,6 +19,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/python -m firnline.spec.schemas --check
 	$(BIN)/python -m firnline.cli.error_docs --check
+	$(BIN)/python -m firnline.web.admin.openapi --check
 	$(BIN)/python -m benchmarks.readme --check
 
 # Every branch of src/firnline/access, by tests/access alone: half a minute.

@@ -24,6 +24,29 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("FIRNLINE_ROUTES", "[]"),
         ("FIRNLINE_ROUTES", '{"https://a.example": "http://b.example"}'),
         ("FIRNLINE_JWT_KEYS", "{"),
+        ("FIRNLINE_JWT_ISSUERS", "{"),
+        ("FIRNLINE_JWT_ISSUERS", "{}"),
+        ("FIRNLINE_JWT_ISSUERS", '[{"issuer": "a", "audience": "b"}]'),
+        ("FIRNLINE_JWT_ISSUERS", '[{"issuer": "", "audience": "b", "keys": {}}]'),
+        ("FIRNLINE_JWT_ISSUERS", '[{"issuer": "a", "audience": ["b"], "keys": {}}]'),
+        ("FIRNLINE_JWT_ISSUERS", '[{"issuer": "a", "audience": "b", "keys": {}, "kyes": 1}]'),
+        *(
+            ("FIRNLINE_JWT_ISSUERS", f'[{{"issuer": "a", "audience": "b", "jwks_url": "{url}"}}]')
+            for url in ("http://id.example/k", "https://u@id.example/k", "file:///k", "https:///k")
+        ),
+        (
+            "FIRNLINE_JWT_ISSUERS",
+            '[{"issuer": "a", "audience": "b", "keys": {}, "jwks_url": "https://id.example/k"}]',
+        ),
+        (
+            "FIRNLINE_JWT_ISSUERS",
+            '[{"issuer": "a", "audience": "b", "keys": {}, "algorithms": ["HS256"]}]',
+        ),
+        (
+            "FIRNLINE_JWT_ISSUERS",
+            '[{"issuer": "a", "audience": "b", "keys": {}},'
+            ' {"issuer": "a", "audience": "c", "keys": {}}]',
+        ),
         ("FIRNLINE_DEVELOPMENT", "perhaps"),
         ("FIRNLINE_REQUEST_DEADLINE_S", "0"),
         ("FIRNLINE_PROVIDER_DEADLINE_S", "nan"),

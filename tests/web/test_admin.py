@@ -514,6 +514,13 @@ async def test_streams_of_one_credential_are_bounded(served: ServedProject) -> N
         assert (await anext(told))["event"] == "connection"
 
 
+async def test_head_of_the_events_opens_no_stream(served: ServedProject) -> None:
+    key = await served.key(READ)
+    answer = await served.ask("HEAD", EVENTS, key, headers={"accept": "text/event-stream"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+
+
 async def test_heartbeat_and_opening_are_sent_before_any_event(served: ServedProject) -> None:
     key = await served.key(READ)
     newest = await served.app.state.connection_events.newest()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 import pytest_asyncio
 from tests.web.project import ServedProject, connectors, filled, made_key, serving_project
@@ -178,6 +180,30 @@ async def test_time_of_last_use_is_kept_to_the_minute(served: ServedProject) -> 
 
 
 @module_loop
+@module_loop
+async def test_answer_that_is_kept_is_on_record_with_the_key_that_asked(
+    served: ServedProject,
+) -> None:
+    """A person's token and two keys of theirs ask the same; each of them shows in the record."""
+    question = {"query": "{ accounts(first: 3) { totalCount nodes { id } } }"}
+    token = served.signer.issue_token("acme", "all@x.test")
+    keys = [await served.key("graphql", person="all@x.test") for _ in range(2)]
+    for credential in (token, *keys):
+        for _ in range(3):
+            answer = await served.ask("POST", "/graphql", credential, json=question)
+            assert answer.json()["data"]["accounts"]["nodes"]
+    expected = {f"key:{key.split('_')[1]}": 3 for key in keys}
+    async with asyncio.timeout(20):
+        while True:
+            told: Counter[str] = Counter()
+            async for row in served.app.auditing.chain.entries("acme", person="all@x.test"):
+                content = orjson.loads(row.content)
+                told[content["credential"]] += content["times"]
+            if expected.items() <= told.items():
+                break
+            await asyncio.sleep(0.05)
+
+
 class CountingStore:
     """A key store that counts, and fails when told to."""
 

@@ -26,6 +26,7 @@ from firnline.web.key_sources import (
     FRESH_S,
     KEPT_S,
     RETRY_MAX_S,
+    WAITING_MAX,
     KeySources,
 )
 
@@ -126,6 +127,18 @@ async def test_flood_of_unknown_keys_asks_once_a_minute(world: World) -> None:
 async def test_many_that_meet_an_unknown_key_at_once_share_one_question(world: World) -> None:
     world.server.delay_s = 0.05
     await asyncio.gather(*(world.sources.look_again(world.server.name) for _ in range(50)))
+    assert len(world.server.asked) == 1
+    assert world.knows("k1")
+
+
+async def test_few_wait_for_an_issuer_that_takes_its_time(world: World) -> None:
+    """Whoever sends made-up ids while it is asked is refused at once, beyond a few."""
+    world.server.delay_s = 0.5
+    flood = [asyncio.ensure_future(world.sources.look_again(world.server.name)) for _ in range(500)]
+    done, waiting = await asyncio.wait(flood, timeout=0.1)
+    assert len(waiting) == WAITING_MAX
+    assert len(done) == 500 - WAITING_MAX
+    await asyncio.gather(*flood)
     assert len(world.server.asked) == 1
     assert world.knows("k1")
 

@@ -26,6 +26,7 @@ FRESH_MAX_S = 3600.0
 AHEAD = 0.8  # of the time that keys are fresh, after which they are read again
 RETRY_MAX_S = 60.0
 ASK_AGAIN_S = 60.0  # between two questions about keys that nobody knows
+WAITING_MAX = 64  # for one reading; whoever sends made-up ids holds no more places than these
 KEPT_S = 24 * 3600.0  # how long keys count that cannot be read again
 FILE_EVERY_S = 1.0
 FILE_BYTES_MAX = 256 * 1024
@@ -106,6 +107,7 @@ class AddressSource:
         self._flights: Flights[str, float] = Flights(goes_on=True)
         self._failures = 0
         self._asked_s: float | None = None
+        self._waiting = 0
 
     async def read(self) -> float:
         """Read the keys anew, once for all that want it at the same time."""
@@ -113,12 +115,18 @@ class AddressSource:
 
     async def look_again(self) -> None:
         """Join a reading under way, or begin one; at most once a minute."""
+        if self._waiting >= WAITING_MAX:
+            return
         if not len(self._flights):
             now_s = self._clock.monotonic()
             if self._asked_s is not None and now_s - self._asked_s < ASK_AGAIN_S:
                 return
             self._asked_s = now_s
-        await self.read()
+        self._waiting += 1
+        try:
+            await self.read()
+        finally:
+            self._waiting -= 1
 
     async def _read(self) -> float:
         issuer = self._keys.issuer

@@ -51,5 +51,7 @@ class KnownReplies:
 
 def slot_of(principal: Principal, method: str, media: str, content: bytes) -> Hashable:
     """Return what tells a request from all others that could be answered differently."""
+    # Each repetition is recorded with the key that asked; tokens of one person come and go.
+    key = principal.credential if principal.credential.startswith("key:") else ""
     # A digest: thousands of contents of up to 64 KB would be a cache of their own.
-    return principal, method, media, hashlib.blake2b(content, digest_size=32).digest()
+    return principal, key, method, media, hashlib.blake2b(content, digest_size=32).digest()

@@ -127,7 +127,8 @@ class AdminWork:
         tenant = self._of_events(asked)
         after = _after(asked)
         connections = self._app.connections
-        if not takes_events(asked.request.headers.get("accept", "")):
+        accept = asked.request.headers.get("accept", "")
+        if asked.request.method == "HEAD" or not takes_events(accept):
             limit = _number(asked.parameters, "limit", PAGE, least=1, most=PAGE_MAX)
             found = await connections.events(after, tenant=tenant, limit=limit)
             events = tuple(Event.of(each) for each in found)
