@@ -127,10 +127,13 @@ class PunchServer(Server):
         self.password = PASSWORD
         self.has_balancer = True
         self.me_is_forbidden = False
+        self.logout_is_broken = False
 
     async def serve(self, request: Request) -> Response:
         if request.url.path == "/b1s/v2/Login":
             return await self._login(request)
+        if request.url.path == "/b1s/v2/Logout" and self.logout_is_broken:
+            return Response(status_code=500)
         session = self._session(request)
         if session is None:
             return self._error(401, "301", "Invalid session or session already timeout.")

@@ -298,6 +298,35 @@ async def test_revoking_logs_out_and_a_session_that_is_gone_counts_as_ended(
     assert len(bench.punch.calls("POST", LOGOUT_PATH)) == 2
 
 
+async def test_refreshing_a_living_session_keeps_no_second_licence(
+    bench: EnteredBench, channel: Channel
+) -> None:
+    for _ in range(6):
+        await bench.connections.refresh(SPEC, "erp")
+
+    assert len(bench.punch.sessions) == 1
+    assert (await channel.send(GET)).status == 200
+    assert logins(bench) == 7
+
+
+async def test_logout_that_fails_does_not_lose_the_new_session(
+    bench: EnteredBench, channel: Channel
+) -> None:
+    bench.punch.sessions.close_all()
+    bench.punch.logout_is_broken = True
+
+    assert (await channel.send(GET)).status == 200
+    assert (await channel.send(GET)).status == 200
+    assert logins(bench) == 2
+
+
+async def test_disconnecting_logs_out(bench: EnteredBench, channel: Channel) -> None:
+    row = await bench.connections.revoke(SPEC, "erp", reason="no longer used")
+
+    assert row.state == "revoked"
+    assert len(bench.punch.sessions) == 0
+
+
 @pytest.mark.parametrize("kept", [{}, {"username": LOGIN["username"]}], ids=["nothing", "half"])
 async def test_login_that_asks_for_more_than_is_stored_is_not_tried(
     bench: EnteredBench, kept: dict[str, SecretStr]

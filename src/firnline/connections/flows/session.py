@@ -8,6 +8,7 @@ connection has one, stored as other tokens are and shared by all who call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from pydantic import SecretStr
 
@@ -23,6 +24,7 @@ from firnline.connectors.protocol import Grounds, Request, Response, Verdict
 from firnline.transport import OutboundCall, ProviderAnswerError, ProviderError
 from firnline.transport.errors import provider_text
 
+LEAVING_S = 3.0  # of a session that another one replaces; it idles out else
 _GONE = (Grounds.TOKEN_EXPIRED, Grounds.TOKEN_REVOKED)
 
 
@@ -40,7 +42,9 @@ class SessionFlow:
         body = {name: site.fill(value, **plain) for name, value in auth.body.items()}
         # Not repeatable: a login whose answer is lost keeps a licence until it idles out.
         login = Request("POST", auth.login_path, json=body, repeatable=False)
-        response, verdict = await self._ask(site, login, _secrets(auth, plain))
+        response, verdict = await self._ask(
+            site, login, _secrets(auth, plain), deadline_s=self._tools.deadline_s
+        )
         if verdict is not None:
             raise _login_refusal(site, login, response, verdict)
         cookies = read_cookies(response.set_cookies)
@@ -57,10 +61,17 @@ class SessionFlow:
         missing = {field.name for field in fields_of(site.auth)} - set(tokens.entered)
         if missing:  # the connector asks for more than it did when this was entered
             raise GrantRefusedError(site.destination, "not all is stored that the login asks for")
-        return await self.obtain(site, tokens.entered)
+        fresh = await self.obtain(site, tokens.entered)
+        # It may live on, where a node was lost or somebody wanted another: that takes a licence.
+        with suppress(ProviderError):
+            await self._log_out(site, tokens, deadline_s=LEAVING_S)
+        return fresh
 
     async def revoke(self, site: Site, tokens: TokenSet) -> bool:
         """Log out, which gives the licence back."""
+        return await self._log_out(site, tokens, deadline_s=self._tools.deadline_s)
+
+    async def _log_out(self, site: Site, tokens: TokenSet, *, deadline_s: float) -> bool:
         auth = site.auth
         assert isinstance(auth, Session)
         if not auth.logout_path:
@@ -68,7 +79,9 @@ class SessionFlow:
         # Ended twice is ended: a lost answer does no harm.
         logout = Request("POST", auth.logout_path)
         shown = authorisation_of(auth, tokens.access_token)
-        response, verdict = await self._ask(site, logout, shown.hidden(), shown)
+        response, verdict = await self._ask(
+            site, logout, shown.hidden(), shown=shown, deadline_s=deadline_s
+        )
         if verdict is not None and verdict.grounds not in _GONE:
             raise refusal_error(site, logout, response, verdict)
         return True  # also when the session was gone already
@@ -78,7 +91,9 @@ class SessionFlow:
         site: Site,
         request: Request,
         secrets: Iterable[str],
+        *,
         shown: Authorisation = Authorisation(),  # noqa: B008 - frozen
+        deadline_s: float,
     ) -> tuple[Response, Verdict | None]:
         own = {name.lower(): value for name, value in site.manifest.headers.items()}
         call = OutboundCall(
@@ -89,8 +104,9 @@ class SessionFlow:
             json=request.json,
             repeatable=request.repeatable,
             judge=lambda answer: judged(site, answer, secrets),
+            target="token",
         )
-        response = await self._tools.transport.send(call, deadline_s=self._tools.deadline_s)
+        response = await self._tools.transport.send(call, deadline_s=deadline_s)
         return response, call.judge(response)
 
 
