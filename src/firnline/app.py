@@ -364,6 +364,7 @@ class App:
             asyncio.create_task(self.caches.keep_resting()),
             asyncio.create_task(self._warm_on()),
             asyncio.create_task(self.askers.keep_written()),
+            asyncio.create_task(self.connections.keep_fresh(self.project.tenants)),
             asyncio.create_task(self.standings.keep_current()),
             asyncio.create_task(self.alerting.keep_telling()),
             asyncio.create_task(

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -46,11 +47,18 @@ class Office:
         self.api_delay_s = 0.005
         self.seen: list[tuple[str, Mapping[str, str]]] = []
         self.api_answer: tuple[int, Any] | None = None
+        self.api_next: list[tuple[int, Any]] = []  # answers before it works again
+        self.loses_replies = 0  # so many tokens are given, and the answer breaks off
+        self.keeps_replaced = False  # a refresh token answers after it was replaced, too
+        self.gives_refresh = True
+        self.refresh_ends: datetime | None = None
+        self.revoke_answer: tuple[int, Any] | None = None
         methods = ["GET", "POST"]
         self.app = Starlette(
             routes=[
                 Route("/oauth/authorize", self.authorize),
                 Route("/oauth/token", self.token, methods=["POST"]),
+                Route("/oauth/revoke", self.revoke, methods=["POST"]),
                 Route("/{path:path}", self.api, methods=methods),
             ]
         )
@@ -88,7 +96,20 @@ class Office:
             return self._by_assertion(body)
         if (body["client_id"], body.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             return JSONResponse({"error": "invalid_client"}, 401)
-        return self._by_code(body) if grant == "authorization_code" else self._by_refresh(body)
+        answer = self._by_code(body) if grant == "authorization_code" else self._by_refresh(body)
+        if self.loses_replies:
+            self.loses_replies -= 1
+            answer.headers["content-length"] = "9999"  # the connection breaks off before that
+        return answer
+
+    async def revoke(self, request: Request) -> Response:
+        if self.revoke_answer is not None:
+            status, content = self.revoke_answer
+            return Response(orjson.dumps(content), status)
+        body = await self._body(request)
+        _email, access_token = self.refresh.pop(body["token"], ("", ""))
+        self.access.pop(access_token, None)
+        return JSONResponse({})  # RFC 7009: also for a token that nobody knows
 
     async def _body(self, request: Request) -> dict[str, str]:
         if request.headers["content-type"].startswith("application/json"):
@@ -109,7 +130,9 @@ class Office:
         return self._grant(started["login_hint"])
 
     def _by_refresh(self, body: Mapping[str, str]) -> Response:
-        held = self.refresh.pop(body["refresh_token"], None)
+        held = self.refresh.get(body["refresh_token"])
+        if not self.keeps_replaced:
+            self.refresh.pop(body["refresh_token"], None)
         if held is None:
             return JSONResponse({"error": "invalid_grant"}, 400)
         email, access_token = held
@@ -138,7 +161,10 @@ class Office:
             ends = self.clock.now().timestamp() + self.lifetime_s
             answer["expires_in"] = str(int(self.lifetime_s))
         self.access[token] = (email, ends)
-        if with_refresh:
+        if with_refresh and self.gives_refresh:
+            if self.refresh_ends is not None:
+                left = self.refresh_ends - self.clock.now()
+                answer["refresh_token_expires_in"] = int(left.total_seconds())
             answer["refresh_token"] = f"canary-refresh-{secrets.token_urlsafe(8)}"
             self.refresh[answer["refresh_token"]] = (email, token)
         return JSONResponse(answer, 201)
@@ -154,6 +180,9 @@ class Office:
         if request.url.path == "/me":
             return JSONResponse({"id": email, "name": PEOPLE[email]})
         await asyncio.sleep(self.api_delay_s)
+        if self.api_next:
+            status, content = self.api_next.pop(0)
+            return Response(orjson.dumps(content), status)
         if self.api_answer is not None:
             status, content = self.api_answer
             return Response(orjson.dumps(content), status)

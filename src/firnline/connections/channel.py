@@ -56,6 +56,7 @@ STEPS_MAX = 10_000
 BATCH_MAX = 1_000
 CONFIRM_WAIT_S = 0.5
 LOST = (Grounds.TOKEN_EXPIRED, Grounds.TOKEN_REVOKED)
+PASSING_WAITS_S = (0.25, 0.75)  # before what a provider says of a token just renewed is believed
 
 
 class ConversationError(FirnlineError):
@@ -140,12 +141,11 @@ class Channel:
         response = await self._authorised(request, token, ends_at)
         verdict = self._judge(response)
         if verdict is not None and verdict.grounds is Grounds.TOKEN_EXPIRED:
-            # Refused before anything was done, so also a write may be sent again.
             rejected = token
             token = await self._within(ends_at, self._credential.renew(rejected))
             if token == rejected:
                 return await self._confirmed(request, ends_at)
-            response = await self._authorised(request, token, ends_at)
+            token, response = await self._insisted(request, token, ends_at)
             verdict = self._judge(response)
         return await self._unless_lost(token, response, verdict)
 
@@ -173,6 +173,26 @@ class Channel:
             said = provider_text(verdict.message) or f"the provider answered {response.status}"
             raise await self._credential.refused(token, said)
         return response
+
+    async def _insisted(
+        self, request: Request, token: SecretStr, ends_at: float
+    ) -> tuple[SecretStr, Response]:
+        """Return the answer to a renewed token, which may take a moment to be known everywhere.
+
+        It is refused before anything is done, so that also a write may be sent again.
+        """
+        for wait_s in PASSING_WAITS_S:
+            response = await self._authorised(request, token, ends_at)
+            verdict = self._judge(response)
+            if verdict is None or verdict.grounds is not Grounds.TOKEN_EXPIRED:
+                return token, response
+            if self._clock.monotonic() + wait_s >= ends_at:
+                raise ProviderTimeoutError(
+                    self._site.destination, "its renewed authorisation was not taken in time"
+                )
+            await self._clock.sleep(wait_s)
+            token = await self._within(ends_at, self._credential.token())
+        return token, await self._authorised(request, token, ends_at)
 
     async def run(self, steps: Steps[T], *, deadline_s: float | None = None) -> T:
         """Drive a connector's conversation to its end; a batch's requests run at the same time.
@@ -278,6 +298,7 @@ class Channel:
             judge=self._judge,
             use=self._use,
             template=request.template,
+            quota=self.connector.quota,
         )
         return await self._transport.send(call, deadline_s=ends_at - self._clock.monotonic())
 

@@ -111,6 +111,21 @@ class Renewals:
 
         return await changed(self._state, site, give_up)
 
+    async def note_end(self, site: Site) -> None:
+        """Say of a working connection that it ends soon, when it does and nothing renews it."""
+
+        async def note(row: ConnectionRow | None) -> ConnectionRow | None:
+            if row is None or row.state != "active":
+                return None
+            now = self._clock.now()
+            tokens = await self.opened(site, row)
+            state, reason = standing(site, tokens, before=None, now=now)
+            if state == row.state:
+                return None
+            return replace(row, state=state, state_reason=reason, updated_at=now)
+
+        await changed(self._state, site, note)
+
     async def with_tokens(
         self, site: Site, row: ConnectionRow, tokens: TokenSet, *, before: TokenSet | None = None
     ) -> ConnectionRow:

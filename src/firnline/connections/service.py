@@ -29,6 +29,8 @@ from firnline.connections.closed import NotConnectedError
 from firnline.connections.csrf import CsrfTokens
 from firnline.connections.entering import entered_fields, tried
 from firnline.connections.flows import Flows, Given
+from firnline.connections.governing import governed
+from firnline.connections.keeping import Keeping
 from firnline.connections.renewals import Renewals
 from firnline.connections.site import Site, address_of, declared_site
 from firnline.connections.statuses import ConnectionStatus, statuses_of
@@ -42,6 +44,7 @@ from firnline.settings import Settings
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionEvent, ConnectionRow, State
 from firnline.transport import Transport, Use
+from firnline.transport.governor import QuotaGovernor, Standing
 
 EVENTS_PAGE = 100
 SIGN_IN_DEADLINE_S = 15.0  # of one request for tokens; others may wait for it
@@ -58,9 +61,11 @@ class Connections:
         transport: Transport,
         clock: Clock,
         settings: Settings,
+        governor: QuotaGovernor | None = None,
     ) -> None:
         self.clients = ClientRegistry(state=state, vault=vault, clock=clock)
         self.transport = transport
+        self._governor = governor
         deadline_s = min(settings.provider_deadline_s, SIGN_IN_DEADLINE_S)
         self.flows = Flows(
             clients=self.clients, transport=transport, clock=clock, deadline_s=deadline_s
@@ -88,6 +93,7 @@ class Connections:
             open_channel=self._channel,
             clock=clock,
         )
+        self._keeping = Keeping(state=state, renewals=self._renewals, clock=clock)
         self.arrivals = Arrivals(
             flows=self.flows,
             identify=self._activation.identified,
@@ -104,9 +110,17 @@ class Connections:
         state = await State.open(settings)
         try:
             vault = await Vault.open(settings, state=state, clock=clock)
-            async with Transport(routes=settings.routes, clock=clock) as transport:
+            async with (
+                governed(settings, clock=clock) as governor,
+                Transport(routes=settings.routes, clock=clock, governor=governor) as transport,
+            ):
                 opened = cls(
-                    state=state, vault=vault, transport=transport, clock=clock, settings=settings
+                    state=state,
+                    vault=vault,
+                    transport=transport,
+                    clock=clock,
+                    settings=settings,
+                    governor=governor,
                 )
                 try:
                     yield opened
@@ -343,6 +357,19 @@ class Connections:
         Raises EventsGoneError.
         """
         return await self._state.connection_events.after(after, tenant=tenant, limit=limit)
+
+    async def standing(
+        self, tenant_spec: TenantSpec, name: str, *, person: str = ""
+    ) -> Standing | None:
+        """Return how the quota of a connection's account stands; None where none is kept."""
+        if self._governor is None:
+            return None
+        site = declared_site(tenant_spec, name).of(person)
+        return await self._governor.standing(site.destination)
+
+    async def keep_fresh(self, tenants: Mapping[str, TenantSpec]) -> None:
+        """Renew stored connections ahead of their end, for good, whoever asks or not."""
+        await self._keeping.keep_on(tenants)
 
     async def _held(self, tenant_spec: TenantSpec, name: str, person: str) -> ConnectionRow | Site:
         """Return a stored connection, else the place where one would be; what is gone from the

@@ -22,7 +22,6 @@ from firnline.state import ConnectionRow
 from firnline.transport import ProviderError, ProviderUnavailableError
 
 FAILED_PAUSE = timedelta(seconds=10)  # between early renewals: nothing hurries yet
-PASSING_WAIT_S = 0.5
 
 
 class Credential(Protocol):
@@ -71,7 +70,6 @@ class StoredTokens:
         if tokens.access_token != rejected:
             return tokens.access_token
         if not can_renew(self._site, tokens) and not is_due(tokens, self._clock.now()):
-            await self._clock.sleep(PASSING_WAIT_S)
             return rejected
         return (await self._renewals.renewed(self._site, rejected)).access_token
 

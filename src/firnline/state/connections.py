@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     func,
     insert,
+    literal,
     not_,
     or_,
     select,
@@ -116,24 +117,25 @@ def holder_of(tenant: str, name: str, person: str) -> tuple[Table, tuple[ColumnE
     return table, (table.c.tenant == tenant, table.c.name == name, table.c.person == person)
 
 
-def ending(table: Table, soon: Soon, count: int) -> Select[Any]:
-    """Return the question which working connections of a table end soon."""
+def ending(table: Table, soon: Soon) -> Select[Any]:
+    """Return the question which working connections of a table end soon.
+
+    Only those that would end for good: other flows obtain a token whenever one is needed.
+    """
     is_due = and_(table.c.expires_at.is_not(None), table.c.expires_at <= soon.token_before)
     # Those known to be expiring are not looked at again, but for their tokens.
     is_ending = and_(
         table.c.ends_at.is_not(None), table.c.ends_at <= soon.end_before, table.c.state == "active"
     )
     has_failed = and_(table.c.renewal_error != "", table.c.updated_at > soon.failed_after)
-    query = select(table).where(
-        table.c.state.in_(WORKING), or_(is_due, is_ending), not_(has_failed)
+    person = literal("") if table is schema.connections else table.c.person
+    ends_at = func.coalesce(table.c.expires_at, table.c.ends_at).label("ends_at")
+    return select(ends_at, table.c.tenant, table.c.name, person.label("person")).where(
+        table.c.state.in_(WORKING),
+        table.c.flow.in_(("authorization_code", "")),
+        or_(is_due, is_ending),
+        not_(has_failed),
     )
-    first = func.coalesce(table.c.expires_at, table.c.ends_at)
-    return query.order_by(first, table.c.tenant, table.c.name).limit(count)
-
-
-def first_end(row: ConnectionRow) -> datetime:
-    """Return when a connection's token ends, or the whole of it."""
-    return row.expires_at or row.ends_at or row.updated_at
 
 
 def row_of(row: Row[Any]) -> ConnectionRow:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import case, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from firnline.state.database import StateUnavailableError
 from firnline.state.schema import leases
 
 
@@ -24,7 +25,8 @@ class Leases:
     async def hold(self, name: str, holder: str, *, ttl_s: float, now: datetime) -> int | None:
         """Take or prolong a lease until `ttl_s` from now; return its fence, None: another has it.
 
-        The fence is greater than that of everybody who had it before.
+        The fence is greater than that of everybody who had it before. Raises
+        StateUnavailableError.
         """
         ends_at = now + timedelta(seconds=ttl_s)
         is_own = (leases.c.holder == holder) & (leases.c.ends_at > now)
@@ -49,6 +51,10 @@ class Leases:
                 await connection.execute(insert(leases).values(first))
         except IntegrityError:
             return None  # two asked for a new one at once, and the other was first
+        except DBAPIError as error:
+            raise StateUnavailableError(
+                f"a lease cannot be taken ({type(error).__name__})"
+            ) from None
         return 1
 
     async def release(self, name: str, holder: str, *, now: datetime) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, union_all, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -27,7 +27,7 @@ from firnline.state.askers import AskerStore
 from firnline.state.audit import AuditChain
 from firnline.state.connect_links import LinkClaims
 from firnline.state.connection_events import ConnectionEvents
-from firnline.state.connections import Soon, ending, first_end, holder_of, row_of, save
+from firnline.state.connections import Soon, ending, holder_of, row_of, save
 from firnline.state.database import StateUnavailableError, open_engine
 from firnline.state.keys import DataKeyStore
 from firnline.state.leases import Leases
@@ -119,15 +119,20 @@ class State:
             gone = await connection.execute(delete(table).where(*one))
         return gone.rowcount == 1
 
-    async def connections_ending(self, soon: Soon, *, count: int) -> list[ConnectionRow]:
-        """Return up to `count` working connections that end soon, the first first.
+    async def connections_ending(self, soon: Soon) -> list[tuple[str, str, str]]:
+        """Return tenant, name and person of working connections that end soon, the first first.
 
-        They are those of all tenants, people's own included.
+        Raises StateUnavailableError.
         """
-        found: list[ConnectionRow] = []
-        for table in (schema.connections, schema.personal_connections):
-            found += [row_of(row) for row in await self._rows(ending(table, soon, count))]
-        return sorted(found, key=first_end)[:count]
+        tables = (schema.connections, schema.personal_connections)
+        query = union_all(*(ending(table, soon) for table in tables)).order_by("ends_at")
+        try:
+            found = await self._rows(query)
+        except DBAPIError as error:
+            raise StateUnavailableError(
+                f"what ends soon cannot be read ({type(error).__name__})"
+            ) from None
+        return [(row.tenant, row.name, row.person) for row in found]
 
     # -- catalogs -------------------------------------------------------------------------------
 

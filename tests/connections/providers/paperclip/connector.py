@@ -55,7 +55,11 @@ class Paperclip(Connector):
             body: Any = response.json()
         except ValueError:
             body = {}
-        return Verdict(GROUNDS.get(response.status, Grounds.UNKNOWN), body.get("error", ""))
+        said = body.get("error", "")
+        # As Gong says it with the status of a dead token, and HubSpot with that of a permission.
+        if "required scopes" in said or body.get("category") == "MISSING_SCOPES":
+            return Verdict(Grounds.SCOPE_MISSING, said)
+        return Verdict(GROUNDS.get(response.status, Grounds.UNKNOWN), said)
 
     def access(self, rows: PermissionRows, catalog: Catalog, person: Person) -> SourceAccess:
         raise NotImplementedError
