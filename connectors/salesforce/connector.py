@@ -59,6 +59,13 @@ class Salesforce(Connector):
 
     provider = "salesforce"
 
+    def derived_settings(self, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Add the login host that assertions are meant for: sandboxes have one of their own."""
+        # A My Domain label such as acme--uat.sandbox belongs to a sandbox, scratch orgs included.
+        is_sandbox = settings["domain"].endswith((".sandbox", ".scratch"))
+        host = "test.salesforce.com" if is_sandbox else "login.salesforce.com"
+        return {**settings, "login_host": host}
+
     def identify(self, settings: Mapping[str, str]) -> Steps[Identity]:
         """Ask the user-info endpoint who the token is, and the org for its name."""
         requests = [

@@ -1,7 +1,10 @@
 """A Salesforce org in a process: takes a Company, gives a server that speaks the REST API.
 
 Switches: `refresh_rotation` (each refresh replaces the refresh token), `redirect_uris` (https
-callbacks beside the loopback ones), `daily_requests` (the allowance when limits are on).
+callbacks beside the loopback ones), `jwt_users` (e-mails of those whom an admin approved for the
+app, to whom JWT bearer assertions may refer; a certificate is registered when there are any),
+`sandbox_org` (the org is a Salesforce sandbox), `daily_requests` (the allowance when limits are
+on).
 """
 
 from __future__ import annotations
@@ -13,13 +16,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from httpx2 import AsyncClient
+from joserfc.jwk import RSAKey
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from firnline.clock import SystemClock
 from firnline.sandbox.protocol import SandboxClient, SandboxOptions, Visible
 from firnline.sandbox.world import Company
 
+from .sandbox_jwt import AssertionDesk, audience_of
 from .sandbox_oauth import Grant, OAuthEndpoints, TokenDesk
 from .sandbox_objects import org_objects
 from .sandbox_oracle import visible_to
@@ -66,13 +72,31 @@ class SalesforceSandbox:
             self._emails = tuple(row["Email"] for row in org.live("User") if row["IsActive"])
             self.integration_email = self._emails[0]
         self.org = org
-        self.settings = {"domain": company.tenant}
+        domain = f"{company.tenant}--uat.sandbox"
+        self.settings = {
+            "domain": domain if options.switches.get("sandbox_org") else company.tenant
+        }
         flat = [found.name for found in org.objects.values() if not found.hierarchies]
         if flat:
             self.settings = {**self.settings, "without_hierarchies": ",".join(flat)}
-        self.base_url = f"https://{company.tenant}.my.salesforce.com"
+        self.base_url = f"https://{self.settings['domain']}.my.salesforce.com"
         seed = hashlib.sha256(f"{company.tenant}:{options.seed}".encode()).hexdigest()
-        self.client = SandboxClient(client_id=f"3MVG9{seed[:40]}", client_secret=seed[40:].upper())
+        jwt_users = tuple(options.switches.get("jwt_users", ()))
+        key = RSAKey.generate_key(2048) if jwt_users else None
+        self.client = SandboxClient(
+            client_id=f"3MVG9{seed[:40]}",
+            client_secret=seed[40:].upper(),
+            private_key_pem="" if key is None else key.as_pem(private=True).decode(),
+            username=jwt_users[0] if jwt_users else "",
+            subjects={email: email for email in jwt_users},
+        )
+        self.assertions = AssertionDesk(
+            client_id=self.client.client_id,
+            certificate=key,
+            approved=set(jwt_users),
+            audience=audience_of(self.settings["domain"]),
+            now=SystemClock().now,
+        )
         self.faults: list[Fault] = []
         self.tokens = TokenDesk(
             self.org,
@@ -85,7 +109,8 @@ class SalesforceSandbox:
         )
         allowance = int(options.switches.get("daily_requests", _DAILY_REQUESTS))
         self.desk = Desk(self.org, self.tokens, allowance, options.limits)
-        routes = [*OAuthEndpoints(self.tokens).routes(), *RestEndpoints(self.desk).routes()]
+        oauth = OAuthEndpoints(self.tokens, self.assertions)
+        routes = [*oauth.routes(), *RestEndpoints(self.desk).routes()]
         self._routed = Starlette(routes=routes)
         self.app = self._serve
 

@@ -25,6 +25,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
+from .sandbox_jwt import JWT_BEARER, AssertionDesk, AssertionRefused
 from .sandbox_org import Org, Row, wire_time
 
 _CODE_LIFETIME_S = 900.0
@@ -199,8 +200,9 @@ async def _form(request: Request) -> dict[str, str]:
 class OAuthEndpoints:
     """The HTTP face of a token desk."""
 
-    def __init__(self, desk: TokenDesk) -> None:
+    def __init__(self, desk: TokenDesk, assertions: AssertionDesk) -> None:
         self._desk = desk
+        self._assertions = assertions
 
     def routes(self) -> list[Route]:
         """Return the endpoints under /services/oauth2."""
@@ -262,6 +264,8 @@ class OAuthEndpoints:
     async def token(self, request: Request) -> Response:
         """Exchange a code or a refresh token."""
         form = await _form(request)
+        if form.get("grant_type") == JWT_BEARER:
+            return self._by_assertion(request, form.get("assertion", ""))
         client_id, client_secret = _client_of(request, form)
         if client_id != self._desk.client_id:
             return _refuse("invalid_client_id", "client identifier invalid")
@@ -280,6 +284,18 @@ class OAuthEndpoints:
             grant, replaced = refreshed
             return self._tokens(request, grant, with_refresh=replaced)
         return _refuse("unsupported_grant_type", "grant type not supported")
+
+    def _by_assertion(self, request: Request, assertion: str) -> Response:
+        """Give a token of the user whom the assertion names; there is no refresh token."""
+        try:
+            username = self._assertions.username_in(assertion)
+        except AssertionRefused as refused:
+            return _refuse(refused.error, refused.description)
+        user = self._desk.active_user(username)
+        if user is None:
+            return _refuse("invalid_grant", "user hasn't approved this consumer")
+        grant = Grant(user["Id"], ("api", "openid"))
+        return self._tokens(request, grant, with_refresh=False)
 
     def _tokens(self, request: Request, grant: Grant, *, with_refresh: bool) -> Response:
         issued = str(int(self._desk.org.now().timestamp() * 1000))

@@ -40,8 +40,9 @@ class SandboxOptions:
 class SandboxClient:
     """The OAuth client that the sandbox knows: what an admin would paste into Firnline.
 
-    For assertion flows `private_key_pem` and `key_id` are set, and `subjects` maps a person's
-    email to the key id of their own mapping (role and user), if they have one.
+    For assertion flows `private_key_pem` is set, with `key_id` or the `username` to act as, and
+    `subjects` maps a person's email to what stands for them: the key id of their own mapping (role
+    and user), or their user name.
     """
 
     client_id: str
@@ -49,6 +50,7 @@ class SandboxClient:
     private_key_pem: str = ""
     key_id: str = ""
     algorithm: str = ""
+    username: str = ""
     subjects: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -97,5 +97,6 @@ def credentials(client: SandboxClient) -> ClientCredentials:
         private_key_pem=SecretStr(client.private_key_pem) if client.private_key_pem else None,
         key_id=client.key_id,
         algorithm=client.algorithm,
+        username=client.username,
         subjects=client.subjects,
     )
