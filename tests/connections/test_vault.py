@@ -159,6 +159,12 @@ def test_malformed_key_is_refused_at_once_and_not_repeated(tmp_path: Path, text:
         open_keyring(settings_at(tmp_path, text), may_make=True)
 
     assert len(text) < 2 or text not in str(refused.value.as_dict())
+    assert "key 1 of FIRNLINE_VAULT_KEY" in refused.value.message
+
+
+def test_malformed_key_among_several_is_told_by_its_place(tmp_path: Path) -> None:
+    with pytest.raises(VaultKeyInvalidError, match="key 2 of FIRNLINE_VAULT_KEY"):
+        open_keyring(settings_at(tmp_path, key_text(), "swordfish"), may_make=True)
 
 
 async def test_key_of_home_is_made_once_for_its_owner_only(tmp_path: Path, state: State) -> None:

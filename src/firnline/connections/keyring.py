@@ -146,7 +146,8 @@ def held(path: Path) -> Iterator[None]:
 
 
 def _keys(texts: Sequence[str], origin: str) -> tuple[MasterKey, ...]:
-    keys = {key.id: key for key in map(_key, texts)}
+    found = [_key(text, f"key {place} of {origin}") for place, text in enumerate(texts, 1)]
+    keys = {key.id: key for key in found}
     if not 0 < len(keys) <= KEYS_MAX:
         raise VaultKeyInvalidError(
             f"{origin} holds {len(keys)} keys", hint=f"Keep between 1 and {KEYS_MAX} there."
@@ -154,7 +155,7 @@ def _keys(texts: Sequence[str], origin: str) -> tuple[MasterKey, ...]:
     return tuple(keys.values())
 
 
-def _key(text: str) -> MasterKey:
+def _key(text: str, place: str) -> MasterKey:
     text = text.strip()
     try:
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -162,7 +163,7 @@ def _key(text: str) -> MasterKey:
         decoded = b""
     if len(decoded) != KEY_BYTES:
         raise VaultKeyInvalidError(
-            f"the vault key is not {KEY_BYTES} bytes in base64url",
+            f"{place} is not {KEY_BYTES} bytes in base64url",
             hint="Make one with: python -c 'import base64, os; "
             "print(base64.urlsafe_b64encode(os.urandom(32)).decode())'",
         )
