@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx2
 import orjson
@@ -81,6 +81,16 @@ async def test_visit_with_another_state_does_not_end_the_wait(query: str) -> Non
         assert await waiting == "right"
         again = await visit(f"{callback.redirect_uri}?code=second&state=state-1")
         assert again.status_code == 400
+
+
+async def test_issuer_that_comes_with_the_code_is_kept_for_who_checks_it() -> None:
+    async with listening(0) as callback:
+        waiting = asyncio.create_task(callback.code("state-1"))
+        await asyncio.sleep(0)
+        came = f"code=right&state=state-1&iss={quote('https://login.example/v2')}"
+        await visit(f"{callback.redirect_uri}?{came}")
+        assert await waiting == "right"
+        assert callback.issuer == "https://login.example/v2"
 
 
 async def test_callback_is_closed_afterwards() -> None:

@@ -41,6 +41,7 @@ class Callback:
 
     def __init__(self, origin: str) -> None:
         self.redirect_uri = f"{origin}/callback"
+        self.issuer = ""  # the `iss` that came with the code
         self._state = ""
         self._arrived: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -74,6 +75,7 @@ class Callback:
                 )
             )
             return _page("The connection was not authorised. You can close this page.", 400)
+        self.issuer = query.get("iss", "")
         self._arrived.set_result(code)
         return _page("Received. Go back to the terminal; you can close this page.", 200)
 

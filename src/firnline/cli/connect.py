@@ -165,7 +165,7 @@ async def connect_one(
         )
         await asyncio.to_thread(show, connections.transport.routes.reachable(start.url))
         code = await callback.code(start.state)
-        return await connections.finish_authorization(start.state, code)
+        return await connections.finish_authorization(start.state, code, issuer=callback.issuer)
 
 
 async def _connect(
