@@ -193,7 +193,11 @@ async def listening(app: App, bound: Any) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def connect_site(
-    folder: Path, *, branding: Mapping[str, str] = BRANDING, **changes: Any
+    folder: Path,
+    *,
+    branding: Mapping[str, str] = BRANDING,
+    more_routes: Mapping[str, str] | None = None,
+    **changes: Any,
 ) -> AsyncIterator[ConnectSite]:
     """Serve the pages of a project whose OAuth clients are registered; nothing is connected."""
     clock = FixedClock(datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
@@ -207,7 +211,7 @@ async def connect_site(
         routes = {
             f"https://{server.host}": await stack.enter_async_context(serve(server.app))
             for server in (clips, staples, punch, stamp)
-        }
+        } | dict(more_routes or {})
         bound = open_socket("127.0.0.1", 0)
         url = address_of(bound)
         options = {"home": folder / "home", "routes": routes, "public_url": url} | changes
