@@ -132,6 +132,11 @@ async def test_refusals_are_recorded_with_their_class(
     assert record.attempts == attempts
 
 
+async def test_refusal_that_only_the_caller_understands_is_no_success() -> None:
+    record = await recorded(Script(400), target="token")
+    assert (record.status, record.error_class, record.code) == (400, ErrorClass.INVALID, "")
+
+
 async def test_call_that_is_given_up_leaves_a_record() -> None:
     async def slow(_request: WebRequest) -> WebResponse:
         await asyncio.sleep(30)

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from firnline.clock import Clock
-from firnline.connectors.protocol import ErrorClass, Grounds, Response, Verdict
+from firnline.connectors.protocol import (
+    ErrorClass,
+    Grounds,
+    Response,
+    Verdict,
+    grounds_of_status,
+)
 from firnline.transport.address import Resolver
 from firnline.transport.admission import AccountLanes, Governor
 from firnline.transport.call import OutboundCall
@@ -218,7 +224,7 @@ class Transport:
         tally.bytes_out += received.bytes_out
         tally.bytes_in += received.bytes_in
         verdict = call.judge(response)
-        tally.error_class = None if verdict is None else verdict.grounds.error_class
+        tally.error_class = _class_of(response, verdict)
         tally.quota_left = self._governor.learn(call, response, verdict)
         passage.failed = _is_providers_trouble(response, verdict)
         return self._judged(call, response, verdict)
@@ -262,6 +268,13 @@ class Transport:
             bytes_in=tally.bytes_in,
             quota_left=tally.quota_left,
         )
+
+
+def _class_of(response: Response, verdict: Verdict | None) -> ErrorClass | None:
+    if verdict is not None:
+        return verdict.grounds.error_class
+    # Token endpoints are judged by their callers; their refusals are none the less refusals.
+    return grounds_of_status(response.status).error_class if response.status >= 400 else None
 
 
 def _is_providers_trouble(response: Response, verdict: Verdict | None) -> bool:
