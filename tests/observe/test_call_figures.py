@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlette.responses import PlainTextResponse
-from tests.graph.world import PROJECT
 from tests.transport.loopback import serve
 from tests.transport.test_transport import ORIGIN, get
 
+import firnline.demo
 from firnline.app import opened
 from firnline.settings import Settings
 from firnline.transport import Use
 from firnline.web.backend import ProjectGateway
+
+PROJECT = Path(firnline.demo.__file__).parent / "project"
 
 
 async def test_figures_of_a_served_project_count_its_calls_to_providers(tmp_path: Path) -> None:
