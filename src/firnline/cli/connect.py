@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,22 +16,17 @@ from rich.table import Table
 
 from firnline.app import App, opened
 from firnline.cli.callback import listening
+from firnline.cli.clients import ClientOptions
 from firnline.cli.entering import completed, entered
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
-from firnline.connections import ClientCredentials, Connections
+from firnline.connections import Connections
 from firnline.connections.site import declared_site
-from firnline.connectors.auth_flows import AuthorizationCode, fields_of
+from firnline.connectors.auth_flows import AuthorizationCode, JwtBearer, fields_of
 from firnline.errors import UsageError
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow
 
 Show = Callable[[str], None]
-
-
-class ClientOptionsError(UsageError):
-    """The options that describe an OAuth client do not fit together."""
-
-    code = "client_options"
 
 
 class EntryOptionsError(UsageError):
@@ -63,7 +57,8 @@ def connect(
         Path | None, typer.Option(help="File with the client's secret; `-` reads standard input.")
     ] = None,
     key_file: Annotated[
-        Path | None, typer.Option(help="PEM file with the client's private key (assertion flow).")
+        Path | None,
+        typer.Option(help="PEM file with the client's private key, where assertions are signed."),
     ] = None,
     key_id: Annotated[
         str, typer.Option(help="The provider's id of that key; of a person's, with --person.")
@@ -72,7 +67,10 @@ def connect(
         str, typer.Option(help="How the key signs, such as PS256 or ES256 [the provider's first].")
     ] = "",
     username: Annotated[
-        str, typer.Option(help="User name or access key, where one is entered to connect.")
+        str,
+        typer.Option(
+            help="User name to act as (JWT bearer), or the one or the access key that is entered."
+        ),
     ] = "",
     secret_file: Annotated[
         Path | None,
@@ -93,14 +91,8 @@ def connect(
 
     Exit code 0 when every asked connection is active.
     """
-    is_mapped = bool(person and key_id and not client_id)
-    credentials = None
-    if not is_mapped:
-        credentials = _credentials(client_id, client_secret_file, key_file, key_id, algorithm)
-    if credentials is not None and not connection:
-        raise ClientOptionsError(
-            "an OAuth client belongs to one connection", hint="Name the connection."
-        )
+    client = ClientOptions(client_id, client_secret_file, key_file, key_id, algorithm, username)
+    client.check(connection, person)
     given = entered(username, secret_file, api_key_file)
     if given and not connection:
         raise EntryOptionsError(
@@ -121,11 +113,8 @@ def connect(
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
             if not listed:
-                if is_mapped:
-                    site = declared_site(app.tenant(tenant), connection)
-                    await app.connections.clients.map_person(site, person, key_id)
                 await _connect(
-                    *(app, tenant, connection, credentials, given),
+                    *(app, tenant, connection, client, given),
                     show=show,
                     port=port,
                     person=person,
@@ -172,7 +161,7 @@ async def _connect(
     app: App,
     tenant: str,
     name: str,
-    credentials: ClientCredentials | None,
+    client: ClientOptions,
     given: Mapping[str, SecretStr],
     *,
     show: Show,
@@ -183,12 +172,11 @@ async def _connect(
     names = [name] if name else await _unconnected(app, spec)
     for wanted in names:
         site = declared_site(spec, wanted)
-        if credentials is not None:
-            await app.connections.clients.save(
-                credentials, provider=site.connector.provider, tenant=tenant, connection=wanted
-            )
+        await client.register(app.connections.clients, site, person=person)
+        # To JWT bearer a user name is part of the client; nothing is entered there.
+        fields = {} if isinstance(site.auth, JwtBearer) else given
         await connect_one(
-            *(app.connections, spec, wanted), show=show, port=port, person=person, given=given
+            *(app.connections, spec, wanted), show=show, port=port, person=person, given=fields
         )
 
 
@@ -245,37 +233,3 @@ def _table(tenant: str, rows: list[dict[str, Any]]) -> Table:
         whose = f" of {row['person']}" if "person" in row else ""
         table.add_row(f"{row['name']}{whose}", row["provider"], row["state"], *named)
     return table
-
-
-def _credentials(
-    client_id: str, secret_file: Path | None, key_file: Path | None, key_id: str, algorithm: str
-) -> ClientCredentials | None:
-    if not client_id:
-        if secret_file or key_file or key_id or algorithm:
-            raise ClientOptionsError(
-                "a secret or key was given without its client", hint="Add --client-id ID."
-            )
-        return None
-    if key_file is not None and not key_id:
-        raise ClientOptionsError("a key was given without its id", hint="Add --key-id ID.")
-    return ClientCredentials(
-        client_id=client_id,
-        client_secret=_secret(secret_file),
-        private_key_pem=_secret(key_file),
-        key_id=key_id,
-        algorithm=algorithm,
-    )
-
-
-def _secret(path: Path | None) -> SecretStr | None:
-    if path is None:
-        return None
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClientOptionsError(
-            f"{path} cannot be read ({type(error).__name__})", hint="Give a text file."
-        ) from None
-    if not text.strip():
-        raise ClientOptionsError(f"{path} is empty", hint="Give the file that holds the secret.")
-    return SecretStr(text.strip())

@@ -116,6 +116,11 @@ class ClientRegistry:
                 return await self._open(row)
         raise ClientMissingError(site)
 
+    async def find_own(self, site: Site) -> ClientCredentials | None:
+        """Return the client that was registered for this very connection, if one was."""
+        row = await self._state.client(site.tenant, site.connector.provider, site.name)
+        return None if row is None else await self._open(row)
+
     async def _open(self, row: ClientRow) -> ClientCredentials:
         stored = await self._vault.unseal(
             row.ciphertext,
