@@ -11,6 +11,7 @@ from firnline.access.api_keys import (
     SCOPES,
     ApiKeyRefusedError,
     KeyText,
+    ScopeMissingError,
     digest_of,
     draw_key,
     is_key,
@@ -71,6 +72,13 @@ def test_text_of_another_form_is_refused_without_telling_why(token: str) -> None
 def test_api_keys_are_told_from_signed_tokens_by_their_prefix() -> None:
     assert is_key(f"fl_{ID}_{SECRET}") and is_key("fl_")
     assert not any(is_key(text) for text in ("eyJhbGciOi.e30.AA", "", "FL_a", "xfl_"))
+
+
+def test_missing_scope_is_named_to_the_holder_of_a_good_key() -> None:
+    error = ScopeMissingError("graphql")
+    assert (error.code, error.status) == ("scope_missing", 403)
+    assert error.message == "the credential does not have the scope 'graphql'"
+    assert "firnline keys create" in error.hint
 
 
 def test_scopes_are_a_closed_list() -> None:

@@ -31,8 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graph": {"access", "cache", "catalog", "connectors", "spec", "state"},
     "observe": set(),
     "web": {
-        *("access", "app", "cache", "catalog", "connections", "graph", "observe", "state"),
-        "transport",
+        *("access", "app", "cache", "catalog", "connections", "connectors", "graph", "observe"),
+        *("spec", "state", "transport"),
     },
     "sandbox": {"connectors", "connections", "spec", "state", "transport"},
 }
