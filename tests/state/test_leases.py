@@ -61,3 +61,14 @@ async def test_of_many_who_ask_at_once_one_gets_the_lease(database: Settings) ->
         assert len([fence for fence in fences if fence is not None]) == 1
     for state in states:
         await state.close()
+
+
+async def test_released_lease_is_free_for_a_process_whose_clock_is_behind(
+    database: Settings,
+) -> None:
+    state = await State.open(database)
+    leases = state.leases
+    assert await leases.hold("refresh", "one", ttl_s=30, now=after(300)) == 1
+    await leases.release("refresh", "one", now=after(301))
+    assert await leases.hold("refresh", "two", ttl_s=30, now=NOW) == 2
+    await state.close()

@@ -6,7 +6,7 @@ process that died is waited for no longer than that.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import case, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -14,6 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from firnline.state.database import StateUnavailableError
 from firnline.state.schema import leases
+
+
+FREE = datetime(1970, 1, 1, tzinfo=UTC)  # long ago by every process's clock
 
 
 class Leases:
@@ -63,5 +66,5 @@ class Leases:
             await connection.execute(
                 update(leases)
                 .where(leases.c.name == name, leases.c.holder == holder, leases.c.ends_at > now)
-                .values(ends_at=now)
+                .values(ends_at=FREE)
             )
