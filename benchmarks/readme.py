@@ -15,6 +15,7 @@ import orjson
 from benchmarks.access import summary as access
 from benchmarks.read import summary as read
 from benchmarks.schema import summary as schema
+from benchmarks.transport import summary as transport
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -55,6 +56,7 @@ SECTIONS = {
     "read": read.section,
     "schema": schema.section,
     "access": access.section,
+    "transport": transport.section,
 }
 
 

@@ -17,7 +17,7 @@ from starlette.responses import Response as WebResponse
 from tests.transport.test_transport import DESTINATION, NOW, Script, get, speaking_to
 
 from firnline.clock import SystemClock
-from firnline.connectors.protocol import ErrorClass, Grounds, Verdict
+from firnline.connectors.protocol import ErrorClass, Grounds, Response, Verdict
 from firnline.observe.calls import CallMetrics
 from firnline.transport import (
     CallRecord,
@@ -155,6 +155,19 @@ async def test_call_that_is_given_up_leaves_a_record() -> None:
         "cancelled",
         1,
     )
+
+
+async def test_connector_that_fails_to_judge_leaves_a_record_of_an_unknown_outcome() -> None:
+    def judge(_response: Response) -> Verdict:
+        raise KeyError("canary")
+
+    log = RecentCalls()
+    async with speaking_to(Script(200), call_log=log) as transport:
+        with pytest.raises(KeyError):
+            await transport.send(get(judge=judge), deadline_s=5)
+
+    (record,) = log.of("acme", "desk")
+    assert (record.error_class, record.code, record.status) == (ErrorClass.UNKNOWN, "internal", 200)
 
 
 async def test_call_that_an_open_circuit_refused_was_not_attempted() -> None:

@@ -133,8 +133,10 @@ class Transport:
         except ProviderError as error:
             tally.error_class, tally.code = error.error_class, error.code
             raise
-        except asyncio.CancelledError:
-            tally.error_class, tally.code = ErrorClass.UNKNOWN, "cancelled"
+        except BaseException as failure:
+            is_cancelled = isinstance(failure, asyncio.CancelledError)
+            tally.error_class = ErrorClass.UNKNOWN
+            tally.code = "cancelled" if is_cancelled else "internal"
             raise
         finally:
             record = self._record(call, tally, self._clock.monotonic() - started_at)
