@@ -24,10 +24,10 @@ from tests.connections.entered import (
 from firnline.connections.authorisation import Authorisation, authorisation_of
 from firnline.connections.csrf import CsrfToken
 from firnline.connections.site import declared_site
-from firnline.connections.verdicts import without
 from firnline.connectors.protocol import Request
 from firnline.errors import FirnlineError
 from firnline.transport import ForbiddenHostError, ProviderError
+from firnline.transport.concealing import without
 
 ENTERED = {
     "calls": {"api_key": KEY},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TypeVar
 
 import orjson
@@ -88,7 +89,6 @@ class Channel:
         self._use = use
         self._csrf = csrf
         self._turns = turns
-        self._hidden: frozenset[str] = frozenset()  # what was shown last and no text may quote
 
     def __repr__(self) -> str:
         return f"Channel({self._site.destination.label})"
@@ -218,7 +218,7 @@ class Channel:
 
     def refusal(self, request: Request, response: Response) -> FirnlineError:
         """Return the typed error for a refused answer to `request`."""
-        verdict = self._judge(response) or self.connector.classify(response)
+        verdict = self._judge(response) or self._classified(response)
         return refusal_error(self._site, request, response, verdict)
 
     async def _within(self, ends_at: float, obtained: Awaitable[T]) -> T:
@@ -284,7 +284,6 @@ class Channel:
         return await self._sent(request, shown, self._clock.monotonic() + self._deadline_s)
 
     async def _sent(self, request: Request, shown: Authorisation, ends_at: float) -> Response:
-        self._hidden = shown.hidden()
         asked = {**_lower(self._site.manifest.headers), **_lower(request.headers)}
         call = OutboundCall(
             destination=self._site.destination,
@@ -299,6 +298,7 @@ class Channel:
             use=self._use,
             template=request.template,
             quota=self.connector.quota,
+            secrets=shown.hidden(),
         )
         return await self._transport.send(call, deadline_s=ends_at - self._clock.monotonic())
 
@@ -320,7 +320,11 @@ class Channel:
         )
 
     def _judge(self, response: Response) -> Verdict | None:
-        return judged(self._site, response, self._hidden)
+        return judged(self._site, response)
+
+    def _classified(self, response: Response) -> Verdict:
+        verdict = self.connector.classify(response)
+        return replace(verdict, message=response.cut(verdict.message))
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -111,11 +111,15 @@ def codes_of(response: Response) -> tuple[str, ...]:
 
 
 def said_in(response: Response) -> str:
-    """Return a refusal's code and sentence for messages, bounded; its status when it has none."""
+    """Return a refusal's code and sentence for messages, bounded and without what was shown.
+
+    Its status when it has none.
+    """
     answer = answer_of(response) or {}
     code, text = next(_codes(answer), ""), next(_texts(answer), "")
     parts = [text] if text.startswith(code) else [code, text]
-    return provider_text(": ".join(part for part in parts if part)) or str(response.status)
+    said = response.cut(": ".join(part for part in parts if part))
+    return provider_text(said) or str(response.status)
 
 
 def _said(auth: OAuth, answer: Mapping[str, Any]) -> Refusal:

@@ -1,14 +1,14 @@
 """Refused answers as verdicts and typed errors, in the words of the connector that judged them.
 
 Takes what a provider answered to the channel or to a login; whoever made the call receives the
-error. A provider may quote what it refuses: secrets that were shown to it are cut out of its text.
+error. A provider may quote what it refuses: what the call showed to it is cut out of its text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from firnline.connections.site import Site
 from firnline.connectors.protocol import Grounds, Request, Response, Verdict
@@ -31,12 +31,12 @@ REFUSALS: Mapping[Grounds, type[ProviderRefusedError]] = {
 }
 
 
-def judged(site: Site, response: Response, secrets: Iterable[str] = ()) -> Verdict | None:
-    """Return what a refused answer means, without `secrets`; None when it is no refusal."""
+def judged(site: Site, response: Response) -> Verdict | None:
+    """Return what a refused answer means, without what was shown; None when it is no refusal."""
     if not site.connector.refused(response):
         return None
     verdict = site.connector.classify(response)
-    return replace(verdict, message=without(secrets, verdict.message))
+    return replace(verdict, message=response.cut(verdict.message))
 
 
 def refusal_error(
@@ -53,12 +53,3 @@ def refusal_error(
         return ProviderUnavailableError(site.destination, what)
     kind = REFUSALS.get(verdict.grounds, ProviderRefusedError)
     return kind(site.destination, what, verdict=verdict, answered=response.status)
-
-
-def without(secrets: Iterable[str], text: str) -> str:
-    """Return `text` with each secret in it cut out, also where it is percent-encoded."""
-    for secret in sorted({*secrets}, key=len, reverse=True):
-        for written in (secret, quote(secret, safe="")):
-            if written:
-                text = text.replace(written, "…")
-    return text

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -68,6 +68,8 @@ class Response:
     content: bytes = field(repr=False)
     set_cookies: Sequence[str] = field(default=(), repr=False)
     """The `Set-Cookie` lines one by one: joined as other headers are they could not be read."""
+    cut: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    """Returns a text of this answer without the credentials of the call that it answers."""
 
     def json(self) -> Any:
         """Return the parsed body; raises ValueError when it is not JSON.

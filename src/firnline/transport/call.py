@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -74,7 +74,9 @@ class OutboundCall:
 
     `repeatable` says that sending it twice changes nothing at the provider: only then is it sent
     again after a failure. At most one of `json`, `form` and `content` is given. `template` is the
-    path with placeholders for ids, for records and figures; else it is derived from the URL.
+    path with placeholders for ids, for messages, records and figures; without one, records derive
+    it from the URL. `secrets` are what the call shows that no text may quote, where neither the
+    usual headers nor parameters of telling names hold it.
     """
 
     destination: Destination
@@ -91,8 +93,9 @@ class OutboundCall:
     target: Target = "api"
     template: str = ""
     quota: Reader = field(default=read_nothing, repr=False)
+    secrets: Collection[str] = field(default=(), repr=False)
 
     @property
     def endpoint(self) -> str:
         """Return method and path, without the query, for messages and logs."""
-        return f"{self.method} {urlsplit(self.url).path or '/'}"
+        return f"{self.method} {self.template or urlsplit(self.url).path or '/'}"

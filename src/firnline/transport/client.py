@@ -236,7 +236,7 @@ class Transport:
     ) -> Response | ProviderError:
         if verdict is None:
             return response
-        said = provider_text(verdict.message)
+        said = provider_text(response.cut(verdict.message))
         what = f"{call.endpoint} answered {response.status}" + (f": {said}" if said else "")
         asked_s = self._retry_after_s(verdict, response)
         if verdict.grounds is Grounds.RATE_LIMITED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from firnline.transport.address import (
     port_of,
 )
 from firnline.transport.call import OutboundCall
+from firnline.transport.concealing import without_secrets
 from firnline.transport.pools import Pools
 from firnline.transport.redirects import REDIRECTS_MAX, Hop, RedirectRefused, next_hop
 from firnline.transport.resolving import NameLookups
@@ -141,6 +143,7 @@ class Wire:
             _headers(response),
             content,
             tuple(response.headers.get_list("set-cookie")),
+            partial(without_secrets, call),
         )
         return Received(answer, len(request.content), response.num_bytes_downloaded)
 

@@ -57,6 +57,7 @@ def _call(
             judge=partial(judge, auth),
             target="token",
             template=f"{urlsplit(url).path.rstrip('/')}/{{token}}",
+            secrets=(ended,),
         )
     form = {"token": ended, "token_type_hint": kind}
     headers = {}

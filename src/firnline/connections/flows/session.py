@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -103,8 +104,9 @@ class SessionFlow:
             headers={**own, **shown.as_headers()},
             json=request.json,
             repeatable=request.repeatable,
-            judge=lambda answer: judged(site, answer, secrets),
+            judge=partial(judged, site),
             target="token",
+            secrets=tuple(secrets),
         )
         response = await self._tools.transport.send(call, deadline_s=deadline_s)
         return response, call.judge(response)
