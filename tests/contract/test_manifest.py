@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from firnline.connections.site import UnknownAuthFlowError, site_at
 from firnline.connectors.auth_flows import OAUTH, urls_of
 from firnline.connectors.protocol import Connector
 from firnline.connectors.registry import connector_folders, registered
@@ -98,6 +99,29 @@ def test_urls_of_the_manifest_lead_to_its_hosts_only(connector: Connector) -> No
         check_url(url.format_map(filled), hosts)
     with pytest.raises(AddressRefused):
         check_url("https://evil.example/", hosts)
+
+
+def test_everything_that_a_flow_sends_can_be_filled_in(connector: Connector) -> None:
+    filled = connector.derived_settings(example_settings(connector))
+    for auth in connector.manifest.auth:
+        if not isinstance(auth, OAUTH):
+            continue
+        values = [*auth.scopes, *auth.token_parameters.values()]
+        values += [getattr(auth, name, "") for name in ("audience", "issuer")]
+        values += getattr(auth, "authorize_parameters", {}).values()
+        for value in values:
+            assert "{" not in value.format_map(filled)
+
+
+def test_flow_that_is_chosen_is_one_of_the_connectors(connector: Connector) -> None:
+    manifest = connector.manifest
+    assert len(set(manifest.flows)) == len(manifest.flows)
+    assert manifest.auth_by() is manifest.auth[0]
+    assert [manifest.auth_by(flow) for flow in manifest.flows] == list(manifest.auth)
+    assert manifest.auth_by("telepathy") is None
+    with pytest.raises(UnknownAuthFlowError) as unknown:
+        site_at("acme", "system", connector, example_settings(connector), flow="telepathy")
+    assert all(flow in unknown.value.hint for flow in manifest.flows)
 
 
 def test_settings_accept_their_example_and_nothing_that_changes_a_url(

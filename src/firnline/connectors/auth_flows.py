@@ -1,8 +1,7 @@
 """The ways to sign in to a provider, as connector.yaml declares them under `auth`.
 
 `Manifest` holds a list of them; a tenant's connection chooses one by its `flow`, and the modules of
-`connections/flows/` carry it out. URLs hold `{setting}` placeholders. What a flow obtains is an
-access token; `placement` is where it goes on a call.
+`connections/flows/` carry it out. URLs hold `{setting}` placeholders.
 """
 
 from __future__ import annotations
@@ -13,6 +12,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Meaning = Literal["grant", "client", "scope", "transient", "rate_limited"]
+
+
+# Of a sign-in link; another value would undo what they protect.
+OWN_PARAMETERS = frozenset(
+    {"response_type", "client_id", "redirect_uri", "scope", "state"}
+    | {"code_challenge", "code_challenge_method"}
+)
 
 
 class _Flow(BaseModel):
@@ -63,6 +69,13 @@ class AuthorizationCode(_OAuth):
     issuer: str = ""
     """The `iss` that comes back with a code (RFC 9207); empty: the provider sends none."""
 
+    @field_validator("authorize_parameters")
+    @classmethod
+    def _others(cls, declared: Mapping[str, str]) -> Mapping[str, str]:
+        if own := OWN_PARAMETERS & set(declared):
+            raise ValueError(f"{', '.join(sorted(own))} cannot be declared: the flow sends it")
+        return declared
+
 
 class JwtBearer(_OAuth):
     """A signed assertion about a user as the grant itself (RFC 7523 section 2.1)."""
@@ -71,7 +84,6 @@ class JwtBearer(_OAuth):
     audience: str
     algorithms: tuple[str, ...] = ("RS256",)
     assertion_lifetime_s: int = Field(default=180, gt=0, le=3600)
-    username_title: str = "User name at the provider"
 
 
 class ClientAssertion(_OAuth):
