@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 from firnline.cli.callback import AuthorizationRefusedError, listening
 from firnline.cli.connect import connect_one
 from firnline.cli.main import cli
+from firnline.connections.activating import OtherAccountError
 from firnline.errors import FirnlineError
 
 
@@ -53,6 +55,19 @@ async def test_person_connects_through_the_loopback_callback(bench: Bench) -> No
     assert (row.state, row.user_name) == ("active", "Bob Builder")
     assert browser.pages[0].status_code == 200
     assert browser.pages[0].headers["cache-control"] == "no-store"
+
+
+async def test_another_account_is_connected_only_when_it_is_asked_for(bench: Bench) -> None:
+    browser = Browser("bob@north.test")
+    row = await connect_one(bench.connections, SPEC, "clips", show=browser.show)
+    await bench.connections.state.save_connection(replace(row, account="south"))
+
+    with pytest.raises(OtherAccountError) as refused:
+        await connect_one(bench.connections, SPEC, "clips", show=browser.show)
+    assert refused.value.hint.endswith("firnline connect acme clips --other-account")
+
+    row = await connect_one(bench.connections, SPEC, "clips", show=browser.show, other_account=True)
+    assert (row.state, row.account) == ("active", "north")
 
 
 async def test_refused_sign_in_is_an_error_that_says_so(bench: Bench) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from tests.connections.conftest import SPEC, Bench
 
-from firnline.connections import Connections, NeedsReconnectError, NotConnectedError
+from firnline.clock import SystemClock
+from firnline.connections import Connections, NeedsReconnectError, NotConnectedError, keeping
 from firnline.connections.activating import OtherAccountError
 from firnline.connections.changing import NotPendingError, NotRenewableError
 from firnline.connections.closed import (
@@ -27,6 +28,7 @@ from firnline.state import ConnectionRow, StaleRowError
 from firnline.transport import (
     ProviderAnswerError,
     ProviderForbiddenError,
+    ProviderRateLimitedError,
     ProviderScopeError,
     ProviderUnavailableError,
     ProviderUnreachableError,
@@ -164,6 +166,43 @@ async def test_lost_reply_leaves_the_connection_and_is_named_when_it_is_refused_
         await channel.send(GET)  # the office rotated: the old refresh token is dead
 
 
+async def test_failure_in_between_does_not_make_a_lost_reply_forgotten(bench: Bench) -> None:
+    await bench.connect_clips()
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    bench.clips.expire_access()
+    bench.clips.loses_replies = 1
+    with pytest.raises(ProviderUnreachableError):
+        await channel.send(GET)
+    for answer, error in (
+        ((429, {}), ProviderRateLimitedError),
+        ((401, {"error": "invalid_client"}), ClientRefusedError),
+    ):
+        bench.clips.token_answer = answer
+        with pytest.raises(error):
+            await channel.send(GET)
+        assert (await bench.row()).renewal_began_at is not None
+    bench.clips.token_answer = None
+
+    with pytest.raises(NeedsReconnectError, match="interrupted"):
+        await channel.send(GET)
+
+
+async def test_provider_in_trouble_is_not_asked_by_every_call(bench: Bench) -> None:
+    await bench.connect_clips()
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    await bench.clock.sleep(3601)
+    bench.clips.token_answer = (503, {})
+    for _ in range(20):
+        with pytest.raises(ProviderUnavailableError) as failed:
+            await channel.send(GET)
+        assert str(failed.value).count("paperclip") == 1
+    assert len(bench.clips.token_calls) == 2
+
+    bench.clips.token_answer = None
+    await bench.clock.sleep(2)
+    assert (await channel.send(GET)).status == 200
+
+
 async def test_lost_reply_harms_nobody_while_the_old_token_lives(bench: Bench) -> None:
     await bench.connect_clips()
     bench.clips.keeps_replaced = True
@@ -226,19 +265,19 @@ async def test_refresh_token_whose_end_does_not_move_makes_a_connection_expiring
 async def test_idle_connections_are_renewed_ahead_and_once_only(bench: Bench) -> None:
     await bench.connect_clips()
     await bench.connections.connect(SPEC, "staples")
-    keeping = bench.connections._keeping
+    keeper = bench.connections._keeping
     tenants = {"acme": SPEC}
-    await keeping.look(tenants)
+    await keeper.look(tenants)
     assert len(bench.clips.token_calls) == 1
 
     await bench.clock.sleep(3600 - 299)
-    await keeping.look(tenants)
-    await keeping.look(tenants)
+    await keeper.look(tenants)
+    await keeper.look(tenants)
 
     assert len(bench.clips.token_calls) == 2
     assert len(bench.staples.token_calls) == 1  # an assertion is signed when one is needed
     await bench.clock.sleep(7200)
-    await keeping.look({})  # a tenant that is declared no more is left alone
+    await keeper.look({})  # a tenant that is declared no more is left alone
     assert len(bench.clips.token_calls) == 2
 
 
@@ -246,26 +285,29 @@ async def test_failure_rests_before_a_connection_is_renewed_again_unasked(bench:
     await bench.connect_clips()
     await bench.clock.sleep(3600 - 200)
     bench.clips.token_answer = (400, {"error": "unheard_of"})
-    keeping = bench.connections._keeping
+    keeper = bench.connections._keeping
     for _ in range(3):
-        await keeping.look({"acme": SPEC})
+        await keeper.look({"acme": SPEC})
     assert len(bench.clips.token_calls) == 2
 
     (status, _staples) = await bench.connections.statuses(SPEC)
     assert (status.state, "unheard_of" in status.last_error) == ("active", True)
     await bench.clock.sleep(301)
     bench.clips.token_answer = None
-    await keeping.look({"acme": SPEC})
+    await keeper.look({"acme": SPEC})
     assert (await bench.row()).renewal_error == ""
 
 
 async def test_of_two_processes_one_keeps_connections_fresh(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(keeping, "EVERY_S", 0.02)
     looks: list[int] = []
-    async with Connections.open(bench.settings, clock=bench.clock) as other:
+    async with contextlib.AsyncExitStack() as stack:
         tasks = []
-        for number, connections in enumerate((bench.connections, other)):
+        for number in range(2):
+            opened = Connections.open(bench.settings, clock=SystemClock())
+            connections = await stack.enter_async_context(opened)
 
             async def look(_tenants: object, number: int = number) -> None:
                 looks.append(number)

@@ -80,6 +80,10 @@ def connect(
         Path | None,
         typer.Option(help="File with the API key to connect with; `-` reads standard input."),
     ] = None,
+    other_account: Annotated[
+        bool,
+        typer.Option("--other-account", help="Connect another account than before, for good."),
+    ] = False,
     port: Annotated[
         int, typer.Option(help="Callback port, where the provider wants it registered [any free].")
     ] = 0,
@@ -118,6 +122,7 @@ def connect(
                     show=show,
                     port=port,
                     person=person,
+                    other_account=other_account,
                 )
             rows = await _statuses(app, tenant)
         if as_json:
@@ -137,6 +142,7 @@ async def connect_one(
     port: int = 0,
     person: str = "",
     given: Mapping[str, SecretStr] | None = None,
+    other_account: bool = False,
 ) -> ConnectionRow:
     """Connect one system by the flow that it is declared to use.
 
@@ -145,16 +151,22 @@ async def connect_one(
     auth = declared_site(spec, name).auth
     if given or fields_of(auth):
         fields = await asyncio.to_thread(completed, fields_of(auth), given or {})
-        return await connections.connect_with_secrets(spec, name, fields, person=person)
+        return await connections.connect_with_secrets(
+            spec, name, fields, person=person, allow_other_account=other_account
+        )
     if not isinstance(auth, AuthorizationCode):
-        return await connections.connect(spec, name, person=person)
+        return await connections.connect(
+            spec, name, person=person, allow_other_account=other_account
+        )
     async with listening(port) as callback:
         start = await connections.start_authorization(
             spec, name, redirect_uri=callback.redirect_uri, person=person
         )
         await asyncio.to_thread(show, connections.transport.routes.reachable(start.url))
         code = await callback.code(start.state)
-        return await connections.finish_authorization(start.state, code, issuer=callback.issuer)
+        return await connections.finish_authorization(
+            start.state, code, issuer=callback.issuer, allow_other_account=other_account
+        )
 
 
 async def _connect(
@@ -167,6 +179,7 @@ async def _connect(
     show: Show,
     port: int,
     person: str,
+    other_account: bool,
 ) -> None:
     spec = app.tenant(tenant)
     names = [name] if name else await _unconnected(app, spec)
@@ -176,7 +189,12 @@ async def _connect(
         # To JWT bearer a user name is part of the client; nothing is entered there.
         fields = {} if isinstance(site.auth, JwtBearer) else given
         await connect_one(
-            *(app.connections, spec, wanted), show=show, port=port, person=person, given=fields
+            *(app.connections, spec, wanted),
+            show=show,
+            port=port,
+            person=person,
+            given=fields,
+            other_account=other_account,
         )
 
 

@@ -182,7 +182,8 @@ class Changing:
                 return "the provider ended it, too"
             return "the provider offers no way to end it from here: remove the access there"
         except ProviderError as error:
-            return f"the provider did not confirm its end, remove the access there: {error.message}"
+            said = error.message.removeprefix(f"{error.destination.label}: ")
+            return f"the provider did not confirm its end, remove the access there: {said}"
         except FirnlineError as error:
             return f"the provider could not be asked to end it: {error.message}"
 

@@ -59,11 +59,13 @@ class Renewals:
         self._ttl_s = deadline_s + LEASE_MARGIN_S
         self._draw = draw
         self._holder = f"{os.getpid()} {secrets.token_hex(8)}"
+        self._is_finishing = False
         # A rotated token must not be lost: what began is not cancelled with whoever wanted it.
         self._flights: Flights[tuple[str, str], TokenSet | None] = Flights(goes_on=True)
 
     async def finish(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way here, and for other processes no longer."""
+        self._is_finishing = True
         await self._flights.finish()
 
     async def current(self, site: Site) -> tuple[ConnectionRow, TokenSet]:
@@ -186,7 +188,7 @@ class Renewals:
         """Return the tokens that another one stored, or whether the lease was got."""
         began, wait_s = self._clock.now(), WAIT_S
         ends_at_s = self._clock.monotonic() + 2 * self._ttl_s
-        while self._clock.monotonic() < ends_at_s:
+        while self._clock.monotonic() < ends_at_s and not self._is_finishing:
             row, tokens = await self.current(site)
             if tokens.access_token != old:
                 return tokens
@@ -211,7 +213,7 @@ class Renewals:
         except GrantRefusedError as refused:
             return await self._after_refusal(site, tokens, interrupted_at, refused)
         except ProviderError as failure:
-            await self._note_failure(site, tokens, failure)
+            await self._note_failure(site, tokens, interrupted_at, failure)
             raise
         # Providers that do not rotate give no refresh token again: the old one stays good.
         return await self._stored(site, tokens, fresh.renewed_from(tokens))
@@ -228,17 +230,23 @@ class Renewals:
 
         await changed(self._state, site, began)
 
-    async def _note_failure(self, site: Site, tokens: TokenSet, failure: ProviderError) -> None:
+    async def _note_failure(
+        self,
+        site: Site,
+        tokens: TokenSet,
+        interrupted_at: datetime | None,
+        failure: ProviderError,
+    ) -> None:
         async def failed(row: ConnectionRow | None) -> ConnectionRow | None:
             if row is None or not row.is_working:
                 return None
             if (await self.opened(site, row)).access_token != tokens.access_token:
                 return None
-            began_at = None if isinstance(failure, UNTOUCHED) else row.renewal_began_at
+            is_untouched = isinstance(failure, UNTOUCHED) or not failure.was_sent
             return replace(
                 row,
-                renewal_began_at=began_at,
-                renewal_error=failure.message,
+                renewal_began_at=interrupted_at if is_untouched else row.renewal_began_at,
+                renewal_error=_said(failure),
                 updated_at=self._clock.now(),
             )
 
@@ -298,6 +306,11 @@ async def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:
     return await vault.seal(
         tokens.as_json(), purpose="token", tenant=site.tenant, connection=site.holder
     )
+
+
+def _said(failure: ProviderError) -> str:
+    """Return what went wrong, without whose call it was."""
+    return failure.message.removeprefix(f"{failure.destination.label}: ")
 
 
 def _uses_up(site: Site) -> bool:

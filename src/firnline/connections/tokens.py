@@ -22,6 +22,7 @@ from firnline.state import ConnectionRow
 from firnline.transport import ProviderError, ProviderUnavailableError
 
 FAILED_PAUSE = timedelta(seconds=10)  # between early renewals: nothing hurries yet
+NEEDED_PAUSE = timedelta(seconds=1)  # between renewals that calls wait for
 
 
 class Credential(Protocol):
@@ -59,6 +60,9 @@ class StoredTokens:
             return tokens.access_token
         if tokens.expires_at is not None and now < tokens.expires_at:
             return await self._early(row, tokens)
+        if row.renewal_error and now < row.updated_at + NEEDED_PAUSE:
+            # However many ask: a provider in trouble is not asked by each of them.
+            raise ProviderUnavailableError(self._site.destination, row.renewal_error)
         return (await self._renewals.renewed(self._site, tokens.access_token)).access_token
 
     async def renew(self, rejected: SecretStr) -> SecretStr:
