@@ -210,6 +210,10 @@ class Desk:
     def _served(self, task: asyncio.Task[None]) -> None:
         self._serving = None
         failed = None if task.cancelled() else task.exception()
+        if failed is None and not task.cancelled():
+            if self._count():  # who came between the task's end and this
+                self._wake()
+            return
         if failed is not None:
             _log.error("handing out slots of %s failed", self.places, exc_info=failed)
         for waiter, line in self._everybody():

@@ -141,7 +141,7 @@ class Ledger:
                 ShareBook.from_json(stored["places"]),
                 dict(stored["seen"]),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
 

@@ -152,6 +152,6 @@ def _refusal(
     waiter: Waiter, outlook: Outlook, turn_s: float, now: float
 ) -> QuotaWaitError | QuotaReservedError:
     wait_s = max(0.0, outlook.at + turn_s - now)
-    is_reserved = outlook.interactive_at + turn_s <= waiter.ends_at
+    is_reserved = outlook.interactive_at <= waiter.ends_at < outlook.at
     kind = QuotaReservedError if is_reserved else QuotaWaitError
     return kind(waiter.destination, outlook.budget, retry_after_s=wait_s)
