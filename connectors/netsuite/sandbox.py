@@ -105,6 +105,14 @@ class NetSuiteSandbox:
         """End that person's tokens."""
         self._authority.revoke(email)
 
+    def withdraw_certificate(self, email: str) -> None:
+        """Revoke the certificate mapped to a person, with their tokens, as Setup does."""
+        self._authority.withdraw_certificate(email)
+
+    def map_certificate(self, email: str) -> None:
+        """Map the certificate to the person again."""
+        self._authority.map_certificate(email)
+
     def change(self, object_name: str, key: str, **fields: Any) -> None:
         """Change fields of a record; its modification stamp becomes the present."""
         record = self._record(object_name)

@@ -93,10 +93,8 @@ class Authority:
         )
         self._algorithms = ["ES256"] if algorithm == "ES256" else ["PS256", "PS384", "PS512"]
         self._signing = ECKey.generate_key("P-256", {"kid": "sandbox-1"})
-        self.mappings = {
-            f"cert_{hashlib.sha256(f'{mark}:{email}'.encode()).hexdigest()[:40]}": email
-            for email in store.role_by_email
-        }
+        self._mark = mark
+        self.mappings = {self._certificate_of(email): email for email in store.role_by_email}
         self._sessions: dict[str, Session] = {}
         self._codes: dict[str, Grant] = {}
         self._refresh: dict[str, Grant] = {}
@@ -141,6 +139,19 @@ class Authority:
         """End every session and consent of a person."""
         self._sessions = {t: s for t, s in self._sessions.items() if s.email != email}
         self._refresh = {t: g for t, g in self._refresh.items() if g.email != email}
+
+    def withdraw_certificate(self, email: str) -> None:
+        """Revoke the certificate mapped to a person: no assertion is signed for them any more."""
+        self.mappings.pop(self._certificate_of(email), None)
+        self.revoke(email)
+
+    def map_certificate(self, email: str) -> None:
+        """Map the certificate to a person again."""
+        self.mappings[self._certificate_of(email)] = email
+
+    def _certificate_of(self, email: str) -> str:
+        digest = hashlib.sha256(f"{self._mark}:{email}".encode()).hexdigest()
+        return f"cert_{digest[:40]}"
 
     def jwks(self) -> Mapping[str, Any]:
         """Return the public keys that sign access tokens."""
