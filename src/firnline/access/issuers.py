@@ -81,8 +81,7 @@ class IssuerKeys:
 def issuers_from(settings: Settings, *, clock: Clock) -> list[IssuerKeys]:
     """Return the issuers that the settings trust; in development also the development key.
 
-    Keys that are read from a file or an address come later (`ends_s` has passed). Raises
-    SigningKeysError.
+    Those whose keys are read from a file or an address have none yet. Raises SigningKeysError.
     """
     keys = settings.jwt_keys.get("keys", [])
     if settings.development and isinstance(keys, list):
@@ -109,5 +108,5 @@ def _issuer_of(declared: IssuerSettings) -> IssuerKeys:
         jwks_file=declared.jwks_file,
     )
     if declared.keys is None:
-        return IssuerKeys(issuer, ends_s=-math.inf)
+        return IssuerKeys(issuer)
     return IssuerKeys(issuer, configured_keys(declared.keys, algorithms=issuer.algorithms))

@@ -30,8 +30,8 @@ class SigningKeysError(FirnlineError):
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"the configured token keys cannot be used: {reason}",
-            hint="FIRNLINE_JWT_KEYS must be a JWK Set of public EC P-256, RSA (2048 bits or "
-            "more) or Ed25519 keys, each with its own `kid`.",
+            hint="FIRNLINE_JWT_KEYS, and `keys` in FIRNLINE_JWT_ISSUERS, must be a JWK Set of "
+            "public EC P-256, RSA (2048 bits or more) or Ed25519 keys, each with its own `kid`.",
         )
 
 
