@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from tests.connections.entered import KEY, PASSWORD, USER
@@ -14,10 +16,12 @@ from tests.web.connecting import (
     PROVIDERS,
     ConnectSite,
     connect_site,
+    form_of,
     query_of,
 )
 
 from firnline.connections.arrivals import ARRIVAL_LIFETIME
+from firnline.state import StaleRowError
 
 RETURN_TO = "https://app.pilot.example/integrations"
 
@@ -273,7 +277,7 @@ async def test_disconnecting_asks_once_more_and_ends_the_connection(site: Connec
     assert (await visitor.press(asked, "/connect/acme/clips/disconnect")).status_code == 303
 
 
-@pytest.mark.parametrize("done", ["connected", "disconnected", "x", "<script>", ""])
+@pytest.mark.parametrize("done", ["connected", "disconnected", "refused", "x", "<script>", ""])
 async def test_address_alone_cannot_make_the_page_say_what_is_not_so(
     site: ConnectSite, done: str
 ) -> None:
@@ -312,13 +316,145 @@ async def test_person_connects_what_people_sign_in_to_for_themselves_alone(
     assert "Bob Builder" not in (await (await site.visitor()).get("/connect/acme")).text
 
 
-async def test_state_and_reason_are_told_in_words(site: ConnectSite) -> None:
+async def test_what_the_operator_switched_off_a_customer_cannot_switch_on(
+    site: ConnectSite,
+) -> None:
     visitor = await site.visitor()
     await visitor.connect()
+    waiting = await visitor.arrive()
+    page = await visitor.get("/connect/acme")
     spec = site.app.tenant("acme")
     await site.app.connections.disable(spec, "clips", reason="paused for the <b>audit</b>")
+    shown = (await visitor.get("/connect/acme")).text
+
+    assert "Switched off" in shown and "paused for the &lt;b&gt;audit&lt;/b&gt;" in shown
+    assert "Office north" in shown and "Ann Admin" in shown
+    assert "22 November 2026, 12:00 UTC" in shown
+    assert "clips/connect" not in shown
+    for action, source in (("connect", page), ("confirm", waiting)):
+        answer = await visitor.press(source, f"/connect/acme/clips/{action}")
+        assert (answer.status_code, "switched off" in answer.text) == (409, True)
+    row = await site.row()
+    assert row is not None and row.state == "disabled"
+
+
+async def rewritten(site: ConnectSite, **changes: object) -> None:
+    """Let the stored connection be another one."""
+    row = await site.row()
+    assert row is not None
+    await site.app.state.save_connection(replace(row, **changes))  # type: ignore[arg-type]
+
+
+async def test_another_account_than_before_is_warned_of_and_may_be_confirmed(
+    site: ConnectSite,
+) -> None:
+    visitor = await site.visitor()
+    await visitor.connect()
+    assert "another account than before" not in (await visitor.arrive()).text
+    await rewritten(site, account="south", account_name="Office <south>")
+    asked = await visitor.arrive()
+
+    assert "another account than before" in asked.text and "Office &lt;south&gt;" in asked.text
+    assert (await visitor.press(asked, "/connect/acme/clips/confirm")).status_code == 303
+    row = await site.row()
+    assert row is not None and row.account_name == "Office north"
+
+
+async def test_another_account_is_warned_of_after_disconnecting_too(site: ConnectSite) -> None:
+    visitor = await site.visitor()
+    await visitor.connect()
+    await rewritten(site, account="south", account_name="Office south")
+    asked = await visitor.get("/connect/acme/clips/disconnect")
+    await visitor.press(asked, "/connect/acme/clips/disconnect")
+
+    assert "Office south" in (await visitor.arrive()).text
+
+
+async def test_account_that_was_discarded_is_not_the_one_before(site: ConnectSite) -> None:
+    visitor = await site.visitor()
+    await visitor.press(await visitor.arrive(), "/connect/acme/clips/discard")
+    asked = await visitor.arrive(email=BOB)
+
+    assert "another account than before" not in asked.text
+    row = await site.row()
+    assert row is not None and (row.account, row.user_name) == ("", "")
+
+
+async def test_persons_own_account_must_be_the_organisations(site: ConnectSite) -> None:
+    await (await site.visitor()).connect()
+    await rewritten(site, account="south", account_name="Office south")
+    visitor = await site.visitor(site.link(person=BOB))
+    refused = await visitor.get(await visitor.approve(await visitor.start(), BOB))
+
+    assert refused.status_code == 409
+    assert "not your organisation" in refused.text
+    assert await site.row(person=BOB) is None
+
+
+async def test_passing_failure_at_the_confirmation_costs_no_second_sign_in(
+    site: ConnectSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = await site.visitor()
+    asked = await visitor.arrive()
+    activation = site.app.connections.arrivals
+
+    async def away(*_: object, **__: object) -> None:
+        raise StaleRowError("acme", "clips")  # any that is worth another try
+
+    with monkeypatch.context() as broken:
+        broken.setattr(activation, "_activate", away)
+        failed = await visitor.press(asked, "/connect/acme/clips/confirm")
+    assert failed.status_code == 409 and "Try again" in failed.text
+    assert (await visitor.press(asked, "/connect/acme/clips/confirm")).status_code == 303
+
+
+async def test_system_whose_declaration_changed_is_to_be_connected_again(
+    site: ConnectSite,
+) -> None:
+    visitor = await site.visitor()
+    await visitor.connect()
+    await rewritten(site, settings={"office": "south"})
     page = await visitor.get("/connect/acme")
 
-    assert "Switched off" in page.text and "paused for the &lt;b&gt;audit&lt;/b&gt;" in page.text
-    assert "Office north" in page.text and "Ann Admin" in page.text
-    assert "22 November 2026, 12:00 UTC" in page.text
+    assert "Sign-in needed" in page.text and "its settings changed" in page.text
+
+
+async def test_end_that_is_known_is_told(site: ConnectSite) -> None:
+    visitor = await site.visitor()
+    await visitor.connect()
+    await rewritten(site, state="expiring", ends_at=site.clock.now() + timedelta(days=2))
+    page = await visitor.get("/connect/acme")
+
+    assert "Connected, ends soon" in page.text and "24 November 2026, 12:00 UTC" in page.text
+
+
+async def test_form_that_is_too_large_is_refused_in_words(site: ConnectSite) -> None:
+    visitor = await site.visitor()
+    place = "/connect/acme/calls/enter"
+    form = await visitor.get(place)
+    for length, status in ((4_000, 422), (40_000, 413)):
+        answer = await visitor.press(form, place, api_key="x" * length)
+        assert answer.status_code == status
+        assert "documentId" not in answer.text
+
+
+async def test_cookie_is_for_tls_alone_where_the_pages_are_on_https(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRNLINE_CONNECTORS", str(PROVIDERS))
+    async with connect_site(tmp_path, public_url="https://firnline.example.com") as site:
+        link = urlsplit(site.link())
+        assert link.netloc == "firnline.example.com"
+        visitor = await site.visitor("")
+        entered = await visitor.get(f"{link.path}?{link.query}")
+        cookie = entered.headers["set-cookie"]
+        assert cookie.startswith("__Secure-firnline-connect-acme=") and "; Secure" in cookie
+        own = {"cookie": cookie.split(";")[0]}
+        page = await visitor.get("/connect/acme", **own)
+        form = form_of(page.text, "/connect/acme/clips/connect")
+        start = await visitor.post(
+            "/connect/acme/clips/connect", form, origin="https://firnline.example.com", **own
+        )
+
+    came = query_of(start.headers["location"])["redirect_uri"]
+    assert came == "https://firnline.example.com/connect/callback/paperclip"

@@ -150,28 +150,38 @@ class Arrivals:
 
     async def confirm(self, token: str, *, browser: str) -> ConnectionRow:
         """Make what waits the connection; raises AuthorizationInvalidError or a ProviderError."""
-        arrival = await self._take(token, browser=browser)
-        return await self._activate(
-            arrival.site, arrival.tokens, allow_other_account=not arrival.site.person
-        )
+        arrival, row = await self._take(token, browser=browser)
+        try:
+            return await self._activate(
+                arrival.site, arrival.tokens, allow_other_account=not arrival.site.person
+            )
+        except FirnlineError as error:
+            if error.retryable:  # the person need not sign in again for a passing failure
+                await self._state.save_authorization(row, now=self._clock.now())
+            else:
+                await self._flows.abandon(arrival.site, arrival.tokens)
+            raise
 
     async def discard(self, token: str, *, browser: str) -> Arrival:
         """End what waits, at the provider, too, where that can be asked."""
-        arrival = await self._take(token, browser=browser)
+        arrival, _ = await self._take(token, browser=browser)
         await self._flows.abandon(arrival.site, arrival.tokens)
         site = arrival.site
         row = await self._state.connection(site.tenant, site.name, site.person)
         if row is not None and row.state == "pending":
-            await self._save(replace(row, state="revoked", state_reason=UNCONFIRMED))
+            # Whose account it would have been says nothing of the next one.
+            gone = replace(row, account="", account_name="", user_key="", user_name="")
+            await self._save(replace(gone, state="revoked", state_reason=UNCONFIRMED))
         return arrival
 
-    async def _take(self, token: str, *, browser: str) -> Arrival:
+    async def _take(self, token: str, *, browser: str) -> tuple[Arrival, AuthorizationRow]:
         arrival = await self.find(token, browser=browser)
-        if not await self._state.take_authorization(digest_of(token), now=self._clock.now()):
+        row = await self._state.take_authorization(digest_of(token), now=self._clock.now())
+        if row is None:
             raise AuthorizationInvalidError(
                 "this sign-in was confirmed or discarded at the same time", hint="Look at the list."
             )
-        return arrival
+        return arrival, row
 
     async def _keep(self, sign_in: SignIn, tokens: TokenSet, who: Identity) -> str:
         site, now = sign_in.site, self._clock.now()
@@ -219,8 +229,8 @@ class Arrivals:
     async def _mark_pending(self, site: Site, who: Identity) -> None:
         """Say of a system that nobody connected before that somebody is about to."""
         row = await self._state.connection(site.tenant, site.name, site.person)
-        if row is not None and row.state not in ("revoked", "pending"):
-            return
+        if row is not None and row.state != "pending":
+            return  # what it was before stays known, until it is another
         await self._save(
             ConnectionRow(
                 tenant=site.tenant,

@@ -1,20 +1,20 @@
 """What a connect page offers: a tenant's declared systems, or those that one person can sign in to.
 
-Takes the session of a browser and the tenant's declaration; the page receives each system with how
-it is connected and what is stored of it.
+Takes the session of a browser and how the tenant's connections stand; the page receives each system
+with the way to connect it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from firnline.connections.links import ConnectSession, signs_in_people
-from firnline.connections.site import Site, UnknownConnectionError, declared_site
+from firnline.connections.site import Site, declared_site
+from firnline.connections.statuses import NOT_CONNECTED, ConnectionStatus
 from firnline.connectors.auth_flows import EntryField, fields_of
 from firnline.spec.model import TenantSpec
-from firnline.state import ConnectionRow
 
 # A person signs in at the provider, enters a secret here, or a registered key does it all.
 Way = Literal["sign_in", "enter", "key"]
@@ -22,10 +22,10 @@ Way = Literal["sign_in", "enter", "key"]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One system on the page; `row` is what is stored, None where nobody connected it."""
+    """One system on the page; `status` is None where nobody connected it."""
 
     site: Site
-    row: ConnectionRow | None
+    status: ConnectionStatus | None
 
     @property
     def name(self) -> str:
@@ -49,29 +49,23 @@ class Offer:
             return "sign_in"
         return "enter" if self.fields else "key"
 
+    @property
+    def is_closed(self) -> bool:
+        """Say whether it was switched off by who runs the installation, and stays so."""
+        return self.status is not None and self.status.state == "disabled"
+
 
 def offers_to(
-    session: ConnectSession, tenant_spec: TenantSpec, stored: Mapping[str, ConnectionRow]
+    session: ConnectSession, tenant_spec: TenantSpec, statuses: Iterable[ConnectionStatus]
 ) -> list[Offer]:
-    """Return what a session is offered, in the order of the declaration.
-
-    `stored` are the rows of whom the session is about, by the connection's name.
-    """
+    """Return what a session is offered, in the order of the declaration."""
+    connected = {
+        status.name: status
+        for status in statuses
+        if status.person == session.person and status.state != NOT_CONNECTED
+    }
     return [
-        Offer(declared_site(tenant_spec, name).of(session.person), stored.get(name))
+        Offer(declared_site(tenant_spec, name).of(session.person), connected.get(name))
         for name in tenant_spec.connections
-        if _is_offered(session, tenant_spec, name)
+        if session.offers(name) and (not session.person or signs_in_people(tenant_spec, name))
     ]
-
-
-def offered(
-    session: ConnectSession, tenant_spec: TenantSpec, name: str, row: ConnectionRow | None
-) -> Offer:
-    """Return one system of a session; raises UnknownConnectionError where it is not offered."""
-    if name not in tenant_spec.connections or not _is_offered(session, tenant_spec, name):
-        raise UnknownConnectionError(session.tenant, name, list(session.link.connections))
-    return Offer(declared_site(tenant_spec, name).of(session.person), row)
-
-
-def _is_offered(session: ConnectSession, tenant_spec: TenantSpec, name: str) -> bool:
-    return session.offers(name) and (not session.person or signs_in_people(tenant_spec, name))

@@ -56,14 +56,16 @@ def graph_request(head: RequestHead, content: bytes) -> GraphRequest:
     return parse_graph_request(content) if head.method == "POST" else _from_parameters(content)
 
 
-async def read_form(head: RequestHead, receive: Receive) -> dict[str, str]:
+async def read_form(
+    head: RequestHead, receive: Receive, *, bytes_max: int = FORM_BYTES_MAX
+) -> dict[str, str]:
     """Return the fields of a small URL-encoded form; of a repeated field the first value."""
-    content = await read_body(head, receive, media=FORM_MEDIA, bytes_max=FORM_BYTES_MAX)
+    content = await read_body(head, receive, media=FORM_MEDIA, bytes_max=bytes_max)
     try:
         fields = parse_qs(content.decode(), max_num_fields=_FORM_FIELDS_MAX, errors="strict")
     except ValueError as error:
         raise MalformedRequestError(
-            "the form cannot be read", hint="Use the sign-in page's own form."
+            "the form cannot be read", hint="Use the page's own form."
         ) from error
     return {name: values[0] for name, values in fields.items()}
 

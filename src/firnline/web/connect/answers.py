@@ -19,7 +19,7 @@ from firnline.connections.offers import Offer
 from firnline.errors import FirnlineError
 from firnline.transport.errors import provider_text
 from firnline.web.connect.desk import ConnectDesk
-from firnline.web.connect.sessions import ConnectFormError
+from firnline.web.connect.sessions import ConnectClosedError, ConnectFormError
 from firnline.web.connect.wording import refusal_words
 
 _ANSWER = ("state", "code", "iss", "error", "error_description")
@@ -89,6 +89,8 @@ class ConnectAnswers:
         session = self._desk.session(request)
         token = await self._token(request, session)
         _, offer = await self._waiting(session, request, token)
+        if offer.is_closed:
+            raise ConnectClosedError
         try:
             await self._desk.connections.arrivals.confirm(token, browser=session.browser)
         except FirnlineError as error:
@@ -130,11 +132,14 @@ def _answer_of(request: Request) -> dict[str, str]:
 
 def _other_account(arrival: Arrival, offer: Offer) -> str:
     """Return the account that was connected before, when it is not the same one."""
-    row = offer.row
-    if row is None or row.state == "pending" or not row.account:
+    before = offer.status
+    if before is None or before.state == "pending" or not before.account:
         return ""
-    is_same = (row.provider, row.account) == (offer.site.connector.provider, arrival.who.account)
-    return "" if is_same else row.account_name or row.account
+    is_same = (before.provider, before.account) == (
+        arrival.site.connector.provider,
+        arrival.who.account,
+    )
+    return "" if is_same else before.account_name or before.account
 
 
 def _invalid() -> AuthorizationInvalidError:

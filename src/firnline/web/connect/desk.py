@@ -6,7 +6,6 @@ that keep other sites out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,10 +15,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from firnline.app import App
 from firnline.connections.links import ConnectSession
-from firnline.connections.offers import Offer, offered, offers_to
+from firnline.connections.offers import Offer, offers_to
 from firnline.connections.return_to import ReturnToRefusedError, checked_return, with_outcome
+from firnline.connections.site import UnknownConnectionError
 from firnline.errors import FirnlineError
-from firnline.state import ConnectionRow
 from firnline.web.connect.sessions import ConnectCookies, ConnectSessionError, origin_of
 from firnline.web.connect.theme import Theme
 from firnline.web.connect.wording import moment_words, state_words, trouble_words
@@ -51,20 +50,17 @@ class ConnectDesk:
             raise ConnectSessionError
         return session
 
-    async def offer(self, session: ConnectSession, name: str) -> Offer:
-        """Return one system of the session's tenant; raises UnknownConnectionError."""
-        stored = await self.app.state.connection(session.tenant, name, session.person)
-        return offered(session, self.app.tenant(session.tenant), name, stored)
-
     async def offers(self, session: ConnectSession) -> list[Offer]:
         """Return all systems that the session may connect."""
-        return offers_to(session, self.app.tenant(session.tenant), await self._stored(session))
+        spec = self.app.tenant(session.tenant)
+        return offers_to(session, spec, await self.connections.statuses(spec))
 
-    async def _stored(self, session: ConnectSession) -> Mapping[str, ConnectionRow]:
-        if not session.person:
-            return {row.name: row for row in await self.app.state.connections(session.tenant)}
-        rows = await self.app.state.personal_connections(session.tenant)
-        return {row.name: row for row in rows if row.person == session.person}
+    async def offer(self, session: ConnectSession, name: str) -> Offer:
+        """Return one system of the session; raises UnknownConnectionError."""
+        offers = {offer.name: offer for offer in await self.offers(session)}
+        if name not in offers:
+            raise UnknownConnectionError(session.tenant, name, list(offers))
+        return offers[name]
 
     def page(
         self, template: str, session: ConnectSession | None, *, status: int = 200, **content: Any

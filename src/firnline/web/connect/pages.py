@@ -14,7 +14,7 @@ from firnline.connections.links import ConnectLinkInvalidError, ConnectSession
 from firnline.connections.offers import Offer
 from firnline.errors import FirnlineError
 from firnline.web.connect.desk import ConnectDesk
-from firnline.web.connect.sessions import ConnectFormError
+from firnline.web.connect.sessions import ConnectClosedError, ConnectFormError
 from firnline.web.connect.wording import done_words, trouble_words
 
 # Told by browsers that fetch a page before anybody asked for it: that must not use a link up.
@@ -53,6 +53,8 @@ class ConnectPages:
     async def connect(self, request: Request) -> Response:
         """Send the person to the provider, or connect at once where no sign-in is needed."""
         session, offer = await self._posted(request)
+        if offer.is_closed:
+            raise ConnectClosedError
         try:
             if offer.way == "sign_in":
                 return self._desk.to(await self._sign_in(session, offer))
@@ -80,7 +82,7 @@ class ConnectPages:
         """Show the form for what the provider's connection needs entered."""
         session = self._desk.session(request)
         offer = await self._desk.offer(session, request.path_params["connection"])
-        if offer.way != "enter":
+        if offer.way != "enter" or offer.is_closed:
             return self._desk.to_list(session)
         return self._desk.page("enter.html", session, offer=offer, trouble=None)
 
@@ -89,6 +91,8 @@ class ConnectPages:
         session = self._desk.session(request)
         form = await self._desk.cookies.form(request, session)
         offer = await self._desk.offer(session, request.path_params["connection"])
+        if offer.is_closed:
+            raise ConnectClosedError
         fields = {
             field.name: SecretStr(form[field.name]) for field in offer.fields if field.name in form
         }
@@ -107,14 +111,14 @@ class ConnectPages:
         """Ask once more before a system is disconnected."""
         session = self._desk.session(request)
         offer = await self._desk.offer(session, request.path_params["connection"])
-        if offer.row is None or offer.row.state == "revoked":
+        if offer.status is None or offer.status.state == "revoked":
             return self._desk.to_list(session)
         return self._desk.page("disconnect.html", session, offer=offer)
 
     async def disconnect(self, request: Request) -> Response:
         """End a connection here and, where it can be asked, at the provider."""
         session, offer = await self._posted(request)
-        if offer.row is not None and offer.row.state != "revoked":
+        if offer.status is not None and offer.status.state != "revoked":
             await self._desk.connections.revoke(
                 self._desk.app.tenant(session.tenant),
                 offer.name,
@@ -136,4 +140,4 @@ def _done(request: Request, offers: list[Offer]) -> str:
     offer = next((each for each in offers if each.name == name), None)
     if offer is None:
         return ""
-    return done_words(request.query_params.get("done", ""), offer.row, offer.title)
+    return done_words(request.query_params.get("done", ""), offer.status, offer.title)

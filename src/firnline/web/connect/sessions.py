@@ -19,6 +19,7 @@ from firnline.web.body import read_form
 from firnline.web.head import RequestHead
 
 PATH = "/connect"
+FORM_BYTES_MAX = 32 * 1024  # keys and passwords of any length that is taken
 _FORM = "form"
 
 
@@ -45,6 +46,19 @@ class ConnectFormError(FirnlineError):
         super().__init__(
             "this form was not sent from the page that this browser was shown",
             hint="Go back to the list, and use its buttons.",
+        )
+
+
+class ConnectClosedError(FirnlineError):
+    """A system was switched off by who runs the installation; customers cannot switch it on."""
+
+    code = "connect_closed"
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this system was switched off and cannot be connected here",
+            hint="Ask the people who sent you the link.",
         )
 
 
@@ -95,7 +109,9 @@ class ConnectCookies:
         origin = request.headers.get("origin", self._origin)
         if origin != self._origin or site != "same-origin":
             raise ConnectFormError
-        form = await read_form(RequestHead.of(request.scope), request.receive)
+        form = await read_form(
+            RequestHead.of(request.scope), request.receive, bytes_max=FORM_BYTES_MAX
+        )
         if not self._links.is_ticket(form.pop("ticket", ""), session, _FORM):
             raise ConnectFormError
         return form

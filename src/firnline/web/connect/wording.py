@@ -1,7 +1,7 @@
 """What the connect pages say: states and refusals in words for people who never saw Firnline.
 
-Takes rows and errors; the templates receive sentences. Nothing here names a command or a setting:
-whoever reads it may have neither.
+Takes statuses and errors; the templates receive sentences. Nothing here names a command or a
+setting: whoever reads it may have neither.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from firnline.connections.statuses import ConnectionStatus
 from firnline.errors import FirnlineError
-from firnline.state import ConnectionRow
 from firnline.transport.errors import provider_text
 
 Tone = Literal["good", "warn", "bad", "plain"]
@@ -39,6 +39,7 @@ _PLAIN = frozenset(
         "connect_link_used",
         "connect_session",
         "connect_form",
+        "connect_closed",
         "other_browser",
         "not_found",
     }
@@ -47,7 +48,6 @@ _DONE: Mapping[str, tuple[tuple[str, ...], str]] = {
     # what was done -> the states in which that is true, and the sentence
     "connected": (("active", "expiring"), "{title} is connected."),
     "disconnected": (("revoked",), "{title} is disconnected."),
-    "refused": ((), "{title} was not connected: the sign-in was cancelled."),
     "discarded": ((), "{title} was not connected: you said it was not the right account."),
 }
 
@@ -71,9 +71,9 @@ class Trouble:
     said: str = ""  # by the provider
 
 
-def state_words(row: ConnectionRow | None, title: str) -> StateWords:
+def state_words(status: ConnectionStatus | None, title: str) -> StateWords:
     """Return the words for a connection's state; None: nobody connected it."""
-    if row is None:
+    if status is None:
         return StateWords("Not connected", f"Nobody has connected {title} yet.", "plain")
     return {
         "active": StateWords("Connected", "It works.", "good"),
@@ -84,17 +84,19 @@ def state_words(row: ConnectionRow | None, title: str) -> StateWords:
             "Sign-in needed", f"{title} does not accept the connection any more.", "bad"
         ),
         "revoked": StateWords("Disconnected", "It was disconnected on purpose.", "plain"),
-        "disabled": StateWords("Switched off", "It is kept, but not used.", "warn"),
+        "disabled": StateWords(
+            "Switched off", "It was switched off by the people who sent you the link.", "warn"
+        ),
         "pending": StateWords(
             "Not confirmed", "Somebody signed in, but the account was not confirmed.", "warn"
         ),
-    }[row.state]
+    }[status.state]
 
 
-def done_words(done: str, row: ConnectionRow | None, title: str) -> str:
+def done_words(done: str, status: ConnectionStatus | None, title: str) -> str:
     """Return what was just done, if that is so: an address alone must not make a page say it."""
     states, sentence = _DONE.get(done, ((), ""))
-    if states and (row is None or row.state not in states):
+    if states and (status is None or status.state not in states):
         return ""
     return sentence.format(title=title)
 
@@ -114,10 +116,10 @@ def trouble_words(error: FirnlineError, title: str) -> Trouble:
             "It took too long, was used before, or did not start here. Nothing was connected.",
             "Go back to the list and start again.",
         )
-    if error.code == "entry_fields":
+    if error.code in ("entry_fields", "body_too_large", "malformed_request"):
         return Trouble(
             "Something is missing",
-            "A field is empty, or does not look like what it asks for.",
+            "A field is empty, too long, or does not look like what it asks for.",
             "Copy each value again, whole and without what stands around it.",
         )
     if error.code == "credentials_refused":
