@@ -67,7 +67,7 @@ class AlertWebhook:
                 "content-type": "application/json",
                 "webhook-id": alert.id,
                 "webhook-timestamp": sent_at,
-                "webhook-signature": self._signature(alert.id, sent_at, content),
+                "webhook-signature": signature(self._key, alert.id, sent_at, content),
             },
             content=content,
             repeatable=True,  # receivers know a repetition by its id
@@ -77,10 +77,11 @@ class AlertWebhook:
             what = f"the webhook for alerts answered {response.status}"
             raise ProviderAnswerError(self._destination, what)
 
-    def _signature(self, identity: str, sent_at: str, content: bytes) -> str:
-        signed = b".".join((identity.encode(), sent_at.encode(), content))
-        digest = hmac.new(self._key, signed, hashlib.sha256).digest()
-        return "v1," + base64.b64encode(digest).decode()
+
+def signature(key: bytes, identity: str, sent_at: str, content: bytes) -> str:
+    """Return the `webhook-signature` of a message, as the specification has it."""
+    signed = b".".join((identity.encode(), sent_at.encode(), content))
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def alert_webhook(

@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from firnline.state.database import StateUnavailableError
 from firnline.state.schema import leases
 
-
 FREE = datetime(1970, 1, 1, tzinfo=UTC)  # long ago by every process's clock
 
 
