@@ -1,6 +1,6 @@
 """What the outbound client costs: `python -m benchmarks.transport`, OUTAGE_S=60 for a long outage.
 
-With QUICK=1 few calls, and the same outage.
+With QUICK=1 few calls, and the same outage; LIMITED_CALLS=1000 for as many at a limit of 10/s.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import QUICK, RESULTS, Target, write_result
-from benchmarks.transport import failing, measure
+from benchmarks.transport import failing, limits, measure
 from firnline.clock import SystemClock
 
 CALLS, CALLS_QUICK = 4_000, 800
 REFUSALS = 5_000
 AT_ONCE = (1, 16)
+LIMITED_CALLS = int(os.environ.get("LIMITED_CALLS", "60" if QUICK else str(limits.COUNT)))
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "10"))
 REFUSAL_P99_MAX_MS = 5.0
 OVERHEAD_MAX = 2.0
@@ -57,6 +58,7 @@ def judged(figures: Mapping[str, Any]) -> list[Target]:
             max(outage["first_at_once"][:3], default=0),
             2,
         ),
+        *(limits.targets(figures["limits"]) if "limits" in figures else ()),
     ]
 
 
@@ -123,6 +125,7 @@ async def _run(origin: str, calls: int) -> dict[str, Any]:
         },
         "refusals": await measure.refusals(origin, REFUSALS),
         "outage": await measure.outage(origin, OUTAGE_S),
+        "limits": await limits.figures(LIMITED_CALLS),
     }
 
 
