@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "connections": {"connectors", "state", "transport", "spec"},
     "sync": {"cache", "catalog", "connectors", "spec"},
     "graph": {"access", "cache", "catalog", "connectors", "spec", "state"},
-    "observe": set(),
+    "observe": {"state", "transport"},
     "web": {
         *("access", "app", "cache", "catalog", "connections", "connectors", "graph", "observe"),
         *("spec", "state", "transport"),
