@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from playwright.async_api import (
     async_playwright,
     expect,
 )
+from tests.connections.entered import PASSWORD, USER
 from tests.end_to_end.node import installed
-from tests.web.connecting import listening
+from tests.web.connecting import PROVIDERS, connect_site, listening
 from tests.web.test_graphiql_browser import FLAGS
 
 from firnline.app import App, opened
@@ -294,6 +295,51 @@ async def test_second_browser_cannot_use_the_link_or_finish_the_sign_in(desk: De
     # The browser itself reports answers of 403, which is what was asked for here.
     assert all("403" in complaint for complaint in desk.complaints)
     desk.complaints.clear()
+
+
+async def test_form_for_secrets_has_labels_and_shows_nothing_again(
+    tmp_path: Path, chromium: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRNLINE_CONNECTORS", str(PROVIDERS))
+    axe = (installed(AXE) / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+    async with connect_site(tmp_path) as site, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        desk = Desk(site.url, site.app, Fleet({}), browser, axe)
+        page = await desk.page(**PHONE)
+        await page.get_by_role("link", name="Connect Punch").tap()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Connect Punch")
+        await desk.check(page, "connect-enter")
+        await page.get_by_label("User name").fill(USER)
+        await page.get_by_label("Password").fill("canary-wrong")
+        await page.get_by_role("button", name="Connect").tap()
+        await expect(page.get_by_role("alert")).to_contain_text("does not take what was entered")
+        await expect(page.get_by_label("User name")).to_have_value("")
+        await expect(page.get_by_label("Password")).to_have_value("")
+        await desk.check(page, "connect-enter-refused")
+        await page.get_by_label("User name").fill(USER)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Connect").tap()
+        await expect(page.get_by_role("status")).to_have_text("Punch is connected.")
+        assert "canary" not in await page.content()
+        await desk.check(page, "connect-many")
+        await browser.close()
+    assert all("422" in complaint for complaint in desk.complaints)
+    assert desk.foreign == []
+
+
+async def test_another_account_than_before_is_warned_of(desk: Desk) -> None:
+    page = await desk.page()
+    await page.get_by_role("button", name="Connect Salesforce").click()
+    await page.get_by_role("button", name=DEMO_PEOPLE["acme"]["rep"]).click()
+    await page.get_by_role("button", name="Yes, connect it").click()
+    await expect(page.get_by_role("status")).to_have_text("Salesforce is connected.")
+    row = await desk.row("salesforce")
+    await desk.app.state.save_connection(replace(row, account="other", account_name=HOSTILE))
+    await page.get_by_role("button", name="Reconnect Salesforce").click()
+    await page.get_by_role("button", name=DEMO_PEOPLE["acme"]["rep"]).click()
+    await expect(page.get_by_role("alert")).to_contain_text("another account than before")
+    await expect(page.get_by_role("alert")).to_contain_text(HOSTILE)
+    await desk.check(page, "connect-other-account")
 
 
 async def test_pages_work_where_scripts_do_not_run(desk: Desk) -> None:
