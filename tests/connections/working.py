@@ -21,13 +21,15 @@ from firnline.clock import SystemClock
 from firnline.connections import Connections
 from firnline.connections.flows import Flows
 from firnline.connections.renewals import Renewals
-from firnline.connectors.protocol import Request
+from firnline.connectors.protocol import Response
 from firnline.errors import FirnlineError
 from firnline.settings import Settings
+from firnline.spec.model import TenantSpec
 from firnline.state.leases import Leases
+from firnline.transport import Transport
+from firnline.transport.call import OutboundCall
 
 PROVIDERS = Path(__file__).parent / "providers"
-GET = Request.get("/things")
 # Where a process stands still in a renewal, to be killed there.
 STOPS: Mapping[str, tuple[type, str]] = {
     "the lease is held": (Renewals, "_note_beginning"),
@@ -39,13 +41,24 @@ STOPS: Mapping[str, tuple[type, str]] = {
 
 @dataclass(frozen=True)
 class Job:
-    """What a process does: so many calls at once, after it was told to go."""
+    """What a process does: ask so many times at once who it is, after it was told to go."""
 
     home: Path
     routes: Mapping[str, str]
+    spec: TenantSpec = SPEC
+    name: str = "clips"
+    connectors: str = str(PROVIDERS)
     calls: int = 1
     stop: str = ""
     deadline_s: float = 20.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a process's calls, and how often it asked for a token."""
+
+    outcomes: list[str]
+    token_calls: int
 
 
 @dataclass
@@ -71,10 +84,13 @@ class Worker:
         await asyncio.to_thread(self.process.join)
         self.pipe.close()
 
-    async def ended(self) -> None:
-        """Wait for its end."""
+    async def done(self) -> Done:
+        """Wait for its end; return what came of it."""
+        done = await self.told()
+        assert isinstance(done, Done)
         await asyncio.to_thread(self.process.join)
         self.pipe.close()
+        return done
 
 
 async def started(job: Job) -> Worker:
@@ -91,7 +107,10 @@ async def started(job: Job) -> Worker:
 
 
 def _work(job: Job, pipe: Connection) -> None:
-    os.environ["FIRNLINE_CONNECTORS"] = str(PROVIDERS)
+    if job.connectors:
+        os.environ["FIRNLINE_CONNECTORS"] = job.connectors
+    else:
+        os.environ.pop("FIRNLINE_CONNECTORS", None)
     if job.stop:
         place, name = STOPS[job.stop]
         setattr(place, name, _standing_still(job.stop, pipe))
@@ -108,15 +127,26 @@ def _standing_still(stop: str, pipe: Connection) -> Any:
 
 async def _calls(job: Job, pipe: Connection) -> None:
     settings = Settings(home=job.home, routes=dict(job.routes), provider_deadline_s=job.deadline_s)
+    token_calls: list[str] = []
+    send = Transport.send
+
+    async def counted(self: Transport, call: OutboundCall, *, deadline_s: float) -> Response:
+        if call.target == "token":
+            token_calls.append(call.method)
+        return await send(self, call, deadline_s=deadline_s)
+
+    Transport.send = counted  # type: ignore[method-assign]
     async with Connections.open(settings, clock=SystemClock()) as connections:
         pipe.send("ready")
         await asyncio.to_thread(pipe.recv)
-        channel = await connections.channel("acme", SPEC, "clips")
+        channel = await connections.channel("acme", job.spec, job.name)
 
-        async def call() -> Any:
+        async def call() -> str:
             try:
-                return (await channel.send(GET)).status
+                await channel.run(channel.connector.identify(channel.settings))
+                return "answered"
             except FirnlineError as error:
                 return error.code
 
-        pipe.send(await asyncio.gather(*(call() for _ in range(job.calls))))
+        outcomes = await asyncio.gather(*(call() for _ in range(job.calls)))
+        pipe.send(Done(list(outcomes), len(token_calls)))
