@@ -73,6 +73,14 @@ def test_listed_key_tells_what_it_opens_and_how_it_stands() -> None:
     assert answer("list", "--tenant", "globex") == {"keys": []}
 
 
+def test_agent_of_a_key_is_listed_with_whom_it_acts_for() -> None:
+    made = answer(
+        *("create", "bot", "--tenant", "acme", "--as", "ana@acme.example"),
+        *("--scope", "graphql", "--agent", "renewals-bot"),
+    )
+    assert (made["agent"], answer("list")["keys"][0]["agent"]) == ("renewals-bot", "renewals-bot")
+
+
 def test_letter_that_lower_cases_to_ascii_stays_another_person() -> None:
     made = answer(
         *("create", "bot", "--tenant", "acme", "--as", "\u212aim@acme.example"),
@@ -122,6 +130,11 @@ def test_unknown_key_cannot_be_revoked(key: str) -> None:
         (("--all-tenants", "--scope", "graphql", "--as", "a@b.example"), "at one tenant"),
         (("--tenant", "acme", "--scope", "connections:read", "--as", "a@b.example"), "asks"),
         (("--tenant", "acme", "--scope", "metrics:read"), "figures"),
+        (("--tenant", "acme", "--scope", "connections:read", "--agent", "bot"), "for a person"),
+        (
+            ("--tenant", "acme", "--scope", "graphql", "--as", "a@b.example", "--agent", "a b"),
+            "one word",
+        ),
         (("--tenant", "acme", "--scope", "connections:read", "--expires", "soon"), "--expires"),
         (("--tenant", "acme", "--scope", "connections:read", "--expires", "0d"), "--expires"),
         (("--tenant", "nobody", "--scope", "connections:read"), "no tenant"),

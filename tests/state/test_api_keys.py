@@ -39,7 +39,7 @@ def key(number: int = 1, **changes: object) -> ApiKeyRow:
 
 
 async def test_key_is_found_by_its_id_as_it_was_stored(state: State) -> None:
-    stored = key(expires_at=NOW + MINUTE)
+    stored = key(expires_at=NOW + MINUTE, agent="bot")
     await state.api_keys.save(stored)
     assert await state.api_keys.find(stored.key_id) == stored
     assert await state.api_keys.find("f" * 16) is None

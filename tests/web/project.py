@@ -59,10 +59,13 @@ class ServedProject:
         *scopes: str,
         tenant: str = "acme",
         person: str = "",
+        agent: str = "",
         lifetime: timedelta | None = None,
     ) -> str:
         """Make an API key and return its text."""
-        return await made_key(self.app, scopes, tenant=tenant, person=person, lifetime=lifetime)
+        return await made_key(
+            self.app, scopes, tenant=tenant, person=person, agent=agent, lifetime=lifetime
+        )
 
     async def ask(self, method: str, path: str, token: str = "", **more: Any) -> httpx2.Response:
         headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -96,6 +99,7 @@ async def made_key(
     *,
     tenant: str = "acme",
     person: str = "",
+    agent: str = "",
     lifetime: timedelta | None = None,
 ) -> str:
     """Make an API key and return its text."""
@@ -109,6 +113,7 @@ async def made_key(
         created_at=now,
         digest=KeyText.of(text).digest,
         person=person,
+        agent=agent,
         expires_at=None if lifetime is None else now + lifetime,
     )
     await app.state.api_keys.save(row)

@@ -71,7 +71,7 @@ def test_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FIRNLINE_HOME", str(tmp_path / "home"))
     found = commands(AUTHENTICATION, "firnline")
-    assert len(found) == 5
+    assert len(found) == 6
     for command in found:
         arguments = [*shlex.split(command)[1:], "--dir", str(PROJECT)]
         done = CliRunner().invoke(cli, arguments)

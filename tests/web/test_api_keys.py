@@ -187,7 +187,10 @@ async def test_answer_that_is_kept_is_on_record_with_the_key_that_asked(
     """A person's token and two keys of theirs ask the same; each of them shows in the record."""
     question = {"query": "{ accounts(first: 3) { totalCount nodes { id } } }"}
     token = served.signer.issue_token("acme", "all@x.test")
-    keys = [await served.key("graphql", person="all@x.test") for _ in range(2)]
+    keys = [
+        await served.key("graphql", person="all@x.test", agent=agent)
+        for agent in ("", "renewals-bot")
+    ]
     for credential in (token, *keys):
         for _ in range(3):
             answer = await served.ask("POST", "/graphql", credential, json=question)
@@ -196,12 +199,15 @@ async def test_answer_that_is_kept_is_on_record_with_the_key_that_asked(
     async with asyncio.timeout(20):
         while True:
             told: Counter[str] = Counter()
+            agents: dict[str, str] = {}
             async for row in served.app.auditing.chain.entries("acme", person="all@x.test"):
                 content = orjson.loads(row.content)
                 told[content["credential"]] += content["times"]
+                agents[content["credential"]] = content["agent"]
             if expected.items() <= told.items():
                 break
             await asyncio.sleep(0.05)
+    assert [agents[each] for each in expected] == ["", "renewals-bot"]
 
 
 class CountingStore:

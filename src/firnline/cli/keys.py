@@ -25,6 +25,7 @@ from firnline.state.api_keys import ApiKeyRow
 keys = typer.Typer(help="Make, list and revoke API keys for programs.")
 
 _NAME_LENGTH_MAX = 100
+_AGENT = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}")
 _LIFETIME = re.compile(r"[1-9][0-9]{0,4}[mhd]")
 
 
@@ -61,6 +62,9 @@ def create(
     person: Annotated[
         str, typer.Option("--as", help="E-mail of the person as whom it asks GraphQL.")
     ] = "",
+    agent: Annotated[
+        str, typer.Option(help="Which agent acts for the person with it, as a token's act.sub.")
+    ] = "",
     expires: Annotated[
         str, typer.Option(help="For how long it is valid, such as 12h or 90d [for good].")
     ] = "",
@@ -69,6 +73,7 @@ def create(
 ) -> None:
     """Make an API key and print it, this once: only a digest of its secret is kept."""
     _check(name, scope, tenant, all_tenants=all_tenants, person=person)
+    _check_agent(agent, person)
     lifetime = _lifetime(expires)
 
     async def work() -> None:
@@ -85,6 +90,7 @@ def create(
                 created_at=now,
                 digest=KeyText.of(text).digest,
                 person=person_of(person) or "",
+                agent=agent,
                 expires_at=None if lifetime is None else now + lifetime,
             )
             await app.state.api_keys.save(row)
@@ -178,6 +184,14 @@ def _check(
         )
 
 
+def _check_agent(agent: str, person: str) -> None:
+    if agent and not (person and _AGENT.fullmatch(agent)):
+        raise ApiKeyOptionsError(
+            "an agent acts for a person, and its name is one word",
+            hint="Give --as EMAIL, and a name such as renewals-bot.",
+        )
+
+
 async def _found(app: App, key: str) -> ApiKeyRow:
     """Return the one key of that id, or the one current key of that name."""
     rows = await app.state.api_keys.all()
@@ -202,6 +216,7 @@ def _facts(row: ApiKeyRow, now: datetime) -> dict[str, Any]:
         "tenant": row.tenant,
         "scopes": row.scopes,
         "person": row.person or None,
+        "agent": row.agent or None,
         "standing": _standing(row, now),
         "created_at": row.created_at,
         "expires_at": row.expires_at,
@@ -223,7 +238,8 @@ def _table(rows: Sequence[ApiKeyRow], now: datetime) -> Table:
         table.add_column(heading, overflow="fold", no_wrap=heading == "Id")
     for row in rows:
         standing = _standing(row, now)
-        cells = (row.key_id, row.name, _whose(row), ", ".join(row.scopes), row.person)
+        asks_as = f"{row.agent} for {row.person}" if row.agent else row.person
+        cells = (row.key_id, row.name, _whose(row), ", ".join(row.scopes), asks_as)
         table.add_row(
             *(escape(each) for each in cells),
             f"[{_COLOURS[standing]}]{standing}[/]",

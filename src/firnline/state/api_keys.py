@@ -39,7 +39,7 @@ class ApiKeyNameError(FirnlineError):
 class ApiKeyRow:
     """An API key: of one tenant, or of the installation ("*"); `person` is whom it asks as.
 
-    `digest` is that of its secret, which nobody has but its holder.
+    `agent` acts for that person with it, empty where they act themselves. `digest` is that of its secret, which nobody has but its holder.
     """
 
     tenant: str
@@ -49,6 +49,7 @@ class ApiKeyRow:
     created_at: datetime
     digest: str = field(repr=False)
     person: str = ""
+    agent: str = ""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     used_at: datetime | None = None

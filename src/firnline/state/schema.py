@@ -266,6 +266,7 @@ api_keys = Table(
     SqlColumn("digest", String(64), nullable=False),
     SqlColumn("name", String(200), nullable=False),
     SqlColumn("person", String(300), nullable=False),
+    SqlColumn("agent", String(200), nullable=False),
     SqlColumn("scopes", Text, nullable=False),
     SqlColumn("created_at", UtcDateTime, nullable=False),
     SqlColumn("expires_at", UtcDateTime),

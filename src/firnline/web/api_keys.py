@@ -78,7 +78,7 @@ class ApiKeys:
         row = await self.verify(token)
         if "graphql" not in row.scopes or not row.person or row.tenant == INSTALLATION:
             raise ScopeMissingError("graphql")
-        return Principal(row.tenant, row.person, credential=f"key:{row.key_id}")
+        return Principal(row.tenant, row.person, agent=row.agent, credential=f"key:{row.key_id}")
 
     def seconds_left(self, row: ApiKeyRow) -> float:
         """Return for how long a key goes on being accepted, unless it is revoked."""
