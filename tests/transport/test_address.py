@@ -277,7 +277,7 @@ async def test_connecting_takes_no_longer_than_its_timeout_over_all_addresses() 
         await backend.connect_tcp("acme.zendesk.com", 443, timeout=0.4)
 
     assert len(tried) == ADDRESSES_MAX
-    assert sum(tried) == pytest.approx(0.4, rel=0.5)
+    assert 0 < sum(tried) < 0.401
 
 
 async def test_local_sockets_are_refused() -> None:
