@@ -217,7 +217,12 @@ class ChimeServer(Server):
     hosts = ("company-17.api.chime.example",)
     scopes = ("api:calls:read:basic", "api:users:read")
     wire = ChimeWire()
-    rules = GrantRules(access_lifetime_s=86_400, rotation="single_use", is_pkce_required=False)
+    rules = GrantRules(
+        access_lifetime_s=86_400,
+        refresh_lifetime_s=30 * 86_400,
+        rotation="single_use",
+        is_pkce_required=False,
+    )
     shape = AuthorityShape(
         authorize_path="/oauth2/authorize",
         token_path="/oauth2/generate-customer-token",

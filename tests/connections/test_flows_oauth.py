@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +22,7 @@ from tests.connections.authorities import (
 
 from firnline.connections import NeedsReconnectError
 from firnline.connections.endpoint import TokenSet
+from firnline.connections.flows.client_credentials import ClientIsNobodyError
 from firnline.connections.refusals import ClientRefusedError, GrantRefusedError
 from firnline.connections.site import declared_site
 from firnline.connectors.protocol import Request
@@ -127,6 +129,50 @@ async def test_end_of_a_refresh_token_is_known_and_moves_on_with_each(bench: OAu
     assert second.refresh_expires_at is not None
     moved = second.refresh_expires_at - first.refresh_expires_at
     assert moved.total_seconds() == 3599
+
+
+async def test_end_of_a_refresh_token_that_is_told_is_kept(bench: OAuthBench) -> None:
+    row = await bench.sign_in("chimes")
+    tokens = await tokens_of(bench, "chimes")
+
+    assert row.ends_at == tokens.refresh_expires_at == bench.clock.now() + timedelta(days=30)
+
+
+@pytest.mark.parametrize("replaced", [None, "same", "other"])
+def test_refresh_token_that_stays_keeps_its_end(replaced: str | None) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    end = now + timedelta(days=7)
+    old = TokenSet(
+        SecretStr("a"), SecretStr("same"), now, None, refresh_expires_at=end, scopes=("read",)
+    )
+    given = None if replaced is None else SecretStr(replaced)
+
+    fresh = TokenSet(SecretStr("b"), given, now, None).renewed_from(old)
+
+    assert fresh.refresh_expires_at == (None if replaced == "other" else end)
+    assert fresh.refresh_token == SecretStr(replaced or "same")
+    assert fresh.scopes == ("read",)
+
+
+def test_tokens_come_back_from_the_vault_as_they_were() -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    full = TokenSet(
+        SecretStr("a"),
+        SecretStr("r"),
+        now,
+        now + timedelta(hours=1),
+        flow="authorization_code",
+        refresh_expires_at=now + timedelta(days=7),
+        scopes=("read", "write"),
+        base_url="https://company-17.api.chime.example/v2",
+        entered={"password": SecretStr("p")},
+    )
+    stored = full.as_json()
+
+    assert TokenSet.from_json(stored) == full
+    earlier = {name: stored[name] for name in ("access_token", "refresh_token")}
+    earlier |= {name: stored[name] for name in ("issued_at", "expires_at")}
+    assert TokenSet.from_json(earlier).flow == ""  # stored by an earlier version
 
 
 # Base URLs that come with tokens
@@ -434,6 +480,15 @@ async def test_machine_whose_client_is_gone_needs_a_person(bench: OAuthBench, na
     with pytest.raises(NeedsReconnectError):
         await ask(bench, name, request)
     assert (await bench.row(name)).state == "needs_reconnect"
+
+
+@pytest.mark.parametrize("name", ["bazaar", "entryMachine", "tally"])
+async def test_machine_is_nobodys_own_connection(bench: OAuthBench, name: str) -> None:
+    """What it shows would count as what that person may see."""
+    with pytest.raises(ClientIsNobodyError):
+        await bench.connections.connect(SPEC, name, person=ANN)
+
+    assert await bench.connections.state.connection("acme", name, ANN) is None
 
 
 async def test_certificate_signs_instead_of_a_secret(bench: OAuthBench) -> None:

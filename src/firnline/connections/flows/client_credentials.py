@@ -11,11 +11,18 @@ from firnline.connections.flows.revocation import revoke_tokens
 from firnline.connections.flows.signing import CLIENT_ASSERTION_TYPE, sign
 from firnline.connections.site import Site
 from firnline.connectors.auth_flows import ClientCredentials
+from firnline.errors import UsageError
 
 ASSERTION_LIFETIME_S = 300
 # A token that ends within this time is waited for, where asking again gives the same one till then.
 SAME_TOKEN_WAIT_MAX_S = 2.0
-SAME_TOKEN_MARGIN_S = 0.1
+SAME_TOKEN_MARGIN_S = 1.0  # what is left is told in whole seconds
+
+
+class ClientIsNobodyError(UsageError):
+    """A person's own connection was asked of a flow that knows no people."""
+
+    code = "client_is_nobody"
 
 
 class ClientCredentialsFlow:
@@ -25,7 +32,15 @@ class ClientCredentialsFlow:
         self._tools = tools
 
     async def obtain(self, site: Site, given: Given) -> TokenSet:
-        """Return an access token of the client; raises ClientKeyInvalidError too."""
+        """Return an access token of the client.
+
+        Raises ClientKeyInvalidError and ClientIsNobodyError too.
+        """
+        if site.person:
+            raise ClientIsNobodyError(
+                f"{site.manifest.name}: a client acts as itself, not as {site.person}",
+                hint="Connect people by a flow in which they sign in themselves.",
+            )
         client = await self._tools.clients.find(site)
         auth = site.auth
         assert isinstance(auth, ClientCredentials)

@@ -18,14 +18,7 @@ from firnline.connections.flows.jwt_bearer import JwtBearerFlow
 from firnline.connections.flows.session import SessionFlow
 from firnline.connections.site import Site
 from firnline.connectors.auth_flows import AuthorizationCode
-from firnline.errors import UsageError
 from firnline.transport import ProviderError, Transport
-
-
-class FlowMissingError(UsageError):
-    """The connector declares a way to sign in that this installation cannot carry out."""
-
-    code = "flow_missing"
 
 
 class Flows:
@@ -53,7 +46,8 @@ class Flows:
     async def obtain(self, site: Site, given: Given | None = None) -> TokenSet:
         """Return the first tokens of a connection, from what its sign-in brought.
 
-        Raises FlowMissingError, GrantRefusedError, ClientRefusedError or another ProviderError.
+        Raises GrantRefusedError, ClientRefusedError or another ProviderError, and what the flow
+        itself raises of a client that is not registered as it needs it.
         """
         tokens = await self._of(site).obtain(site, given or {})
         return replace(tokens, flow=site.auth.flow)
@@ -88,7 +82,4 @@ class Flows:
             await self.revoke(site, tokens)
 
     def _of(self, site: Site) -> Flow:
-        flow = self._flows.get(site.auth.flow)
-        if flow is None:
-            raise FlowMissingError(f"{site.manifest.name}: {site.auth.flow} is not supported")
-        return flow
+        return self._flows[site.auth.flow]

@@ -34,8 +34,10 @@ async def revoke_tokens(site: Site, tokens: TokenSet, tools: FlowTools) -> bool:
     refresh = tokens.refresh_token
     ended = (refresh or tokens.access_token).get_secret_value()
     kind = "access_token" if refresh is None else "refresh_token"
-    client = await tools.clients.find(site)
-    call = _call(site, auth, client, ended, kind)
+    if auth.revoke_by == "delete_path":
+        call = _deletion(site, auth, ended)
+    else:
+        call = _revocation(site, auth, await tools.clients.find(site), ended, kind)
     response = await tools.transport.send(call, deadline_s=tools.deadline_s)
     if not _is_ended(auth, response):
         raise ProviderAnswerError(
@@ -44,21 +46,23 @@ async def revoke_tokens(site: Site, tokens: TokenSet, tools: FlowTools) -> bool:
     return True
 
 
-def _call(
+def _deletion(site: Site, auth: OAuth, ended: str) -> OutboundCall:
+    url = site.fill(auth.revoke_url).rstrip("/")
+    # The address itself is a secret here: records and messages show the template.
+    return OutboundCall(
+        destination=site.destination,
+        method="DELETE",
+        url=f"{url}/{quote(ended, safe='')}",
+        judge=partial(judge, auth),
+        target="token",
+        template=f"{urlsplit(url).path}/{{token}}",
+        secrets=(ended,),
+    )
+
+
+def _revocation(
     site: Site, auth: OAuth, client: ClientCredentials, ended: str, kind: str
 ) -> OutboundCall:
-    url = site.fill(auth.revoke_url)
-    if auth.revoke_by == "delete_path":
-        # The address itself is a secret here: records and messages show the template.
-        return OutboundCall(
-            destination=site.destination,
-            method="DELETE",
-            url=f"{url.rstrip('/')}/{quote(ended, safe='')}",
-            judge=partial(judge, auth),
-            target="token",
-            template=f"{urlsplit(url).path.rstrip('/')}/{{token}}",
-            secrets=(ended,),
-        )
     form = {"token": ended, "token_type_hint": kind}
     headers = {}
     if isinstance(auth, AuthorizationCode | ClientCredentialsAuth):
@@ -69,7 +73,7 @@ def _call(
     return OutboundCall(
         destination=site.destination,
         method="POST",
-        url=url,
+        url=site.fill(auth.revoke_url),
         headers=headers,
         form=form,
         judge=partial(judge, auth),

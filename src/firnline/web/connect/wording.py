@@ -25,7 +25,7 @@ _OURS = frozenset(
         "client_key_invalid",
         "client_refused",
         "scope_refused",
-        "flow_missing",
+        "client_is_nobody",
         "connection_settings",
         "unknown_auth_flow",
         "forbidden_host",
