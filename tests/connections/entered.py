@@ -101,10 +101,11 @@ class Server:
         ]
 
     async def _answer(self, request: Request) -> Response:
+        hold = self.hold
         self.seen.append(Seen(request.method, request.url.path, dict(request.headers)))
         await asyncio.sleep(self.delay_s)
-        if self.hold is not None:
-            await self.hold.wait()
+        if hold is not None:
+            await hold.wait()
         if request.headers["host"] != self.host:
             return Response("wrong host", 421)
         if self.answers:
