@@ -24,7 +24,7 @@ from firnline.connections.endpoint import ClientRefusedError
 from firnline.connections.standing import EXPIRING_AHEAD
 from firnline.connectors.protocol import Request
 from firnline.sandbox.signin import CALLBACK, approve
-from firnline.state import ConnectionRow, StaleRowError
+from firnline.state import ConnectionRow, StaleRowError, State, StateUnavailableError
 from firnline.transport import (
     ProviderAnswerError,
     ProviderForbiddenError,
@@ -220,6 +220,53 @@ async def test_lost_reply_harms_nobody_while_the_old_token_lives(bench: Bench) -
     assert (await channel.send(GET)).status == 200
     row = await bench.row()
     assert (row.state, row.renewal_began_at, row.renewal_error) == ("active", None, "")
+
+
+async def test_renewed_token_is_stored_although_the_database_was_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.connect_clips()
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    bench.clips.expire_access()
+    save, failures = State.save_connection, [1, 2, 3]
+
+    async def away(self: State, row: ConnectionRow) -> ConnectionRow:
+        if failures and len(bench.clips.token_calls) == 2:
+            failures.pop()
+            raise StateUnavailableError("it is away")
+        return await save(self, row)
+
+    monkeypatch.setattr(State, "save_connection", away)
+
+    assert (await channel.send(GET)).status == 200
+    assert failures == []
+    assert len(bench.clips.token_calls) == 2
+    async with Connections.open(bench.settings, clock=bench.clock) as other:
+        channel = await other.channel("acme", SPEC, "clips")
+        assert (await channel.send(GET)).status == 200
+    assert len(bench.clips.token_calls) == 2
+
+
+async def test_keeping_goes_on_after_whatever_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    async def look(_tenants: object) -> None:
+        looks.append(1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    async def fail() -> None:
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(bench.connections._keeping, "look", look)
+    task = asyncio.create_task(bench.connections.keep_fresh({}))
+    async with asyncio.timeout(20):
+        while len(looks) < 3:  # noqa: ASYNC110 - the loop tells nobody
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 # Ends that are known beforehand

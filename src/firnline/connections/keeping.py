@@ -66,6 +66,10 @@ class Keeping:
                     await self.look(tenants)
             except FirnlineError as error:
                 _LOG.warning("connections were not kept fresh: %s", error.message)
+            except ExceptionGroup as failed:
+                # It must go on all the same: what idles meanwhile dies. A driver's text is dropped.
+                names = {type(error).__name__ for error in failed.exceptions}
+                _LOG.error("connections were not kept fresh: %s", ", ".join(sorted(names)))
             await self._clock.sleep(EVERY_S * (0.5 + self._draw()))
 
     async def look(self, tenants: Mapping[str, TenantSpec]) -> None:

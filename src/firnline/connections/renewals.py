@@ -22,19 +22,20 @@ from firnline.clock import Clock
 from firnline.connections.closed import NeedsReconnectError, closed_by
 from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError, TokenSet
 from firnline.connections.flows import Flows
-from firnline.connections.saving import changed
+from firnline.connections.saving import Change, changed
 from firnline.connections.site import Site
 from firnline.connections.standing import can_renew, ends_at, moment, standing
 from firnline.connections.vault import Vault
 from firnline.connectors.auth_flows import AuthorizationCode
 from firnline.flights import Flights
-from firnline.state import ConnectionRow, State
+from firnline.state import ConnectionRow, State, StateUnavailableError
 from firnline.transport import ProviderError, ProviderRateLimitedError, ProviderUnavailableError
 
 LEASE_MARGIN_S = 5.0  # for storing what came, after the provider's time was up
 WAIT_S = 0.05
 WAIT_MAX_S = 0.5
 JOINS_MAX = 4
+STORE_WAITS_S = (0.2, 0.5, 1.0, 2.0)
 # What the provider answers when it did not even look at the refresh token.
 UNTOUCHED = (ClientRefusedError, ProviderRateLimitedError)
 
@@ -292,13 +293,22 @@ class Renewals:
                 return renewed
             return replace(renewed, state=row.state, state_reason=row.state_reason)
 
-        row = await changed(self._state, site, store)
+        row = await self._insisting(site, store)
         if row is None or row.token_ciphertext is None:
             await self._flows.abandon(site, fresh)
         closed = closed_by(site, row)
         if closed is not None:
             raise closed
         return others[0] if others else fresh
+
+    async def _insisting(self, site: Site, store: Change) -> ConnectionRow | None:
+        """Store what must not be lost, also when the database is away for a moment."""
+        for wait_s in STORE_WAITS_S:
+            try:
+                return await changed(self._state, site, store)
+            except StateUnavailableError:
+                await self._clock.sleep(wait_s)
+        return await changed(self._state, site, store)
 
 
 async def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:

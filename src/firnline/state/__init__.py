@@ -1,6 +1,7 @@
 """Durable facts about tenants: SQLite in home by default, PostgreSQL when there are many nodes."""
 
 from firnline.state.connections import Soon, StaleRowError
+from firnline.state.database import StateUnavailableError
 from firnline.state.rows import (
     AuthorizationRow,
     ClientRow,
@@ -21,5 +22,6 @@ __all__ = [
     "Soon",
     "StaleRowError",
     "State",
+    "StateUnavailableError",
     "operation_id_of",
 ]

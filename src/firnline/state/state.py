@@ -82,21 +82,35 @@ class State:
     # -- connections ----------------------------------------------------------------------------
 
     async def save_connection(self, row: ConnectionRow) -> ConnectionRow:
-        """Store `row` and return it with its new version; raises StaleRowError.
+        """Store `row` and return it with its new version.
 
         Version 0 stores a new connection; any other version replaces exactly that version. A
-        change of its state is put on record in the same transaction.
+        change of its state is put on record in the same transaction. Raises StaleRowError or
+        StateUnavailableError.
         """
-        async with self._engine.begin() as connection:
-            stored, event = await save(connection, row)
+        try:
+            async with self._engine.begin() as connection:
+                stored, event = await save(connection, row)
+        except DBAPIError as error:
+            raise StateUnavailableError(
+                f"a connection cannot be stored ({type(error).__name__})"
+            ) from None
         if event is not None:
             self.connection_events.written()
         return stored
 
     async def connection(self, tenant: str, name: str, person: str = "") -> ConnectionRow | None:
-        """Return the connection `name` of `tenant`, the organisation's own or a person's."""
+        """Return the connection `name` of `tenant`, the organisation's own or a person's.
+
+        Raises StateUnavailableError.
+        """
         table, one = holder_of(tenant, name, person)
-        found = await self._rows(select(table).where(*one))
+        try:
+            found = await self._rows(select(table).where(*one))
+        except DBAPIError as error:
+            raise StateUnavailableError(
+                f"a connection cannot be read ({type(error).__name__})"
+            ) from None
         return row_of(found[0]) if found else None
 
     async def personal_connections(self, tenant: str) -> list[ConnectionRow]:
