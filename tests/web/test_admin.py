@@ -489,7 +489,7 @@ async def test_stream_ends_when_its_key_is_revoked(
 
 
 async def test_stream_ends_when_its_key_runs_out(served: ServedProject) -> None:
-    key = await served.key(READ, lifetime=timedelta(seconds=1.5))
+    key = await served.key(READ, lifetime=timedelta(seconds=4))
     newest = await served.app.state.connection_events.newest()
     async with streamed(served, key, f"?after={newest}") as told:
         frame = await anext(told)

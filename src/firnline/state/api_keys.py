@@ -39,7 +39,8 @@ class ApiKeyNameError(FirnlineError):
 class ApiKeyRow:
     """An API key: of one tenant, or of the installation ("*"); `person` is whom it asks as.
 
-    `agent` acts for that person with it, empty where they act themselves. `digest` is that of its secret, which nobody has but its holder.
+    `agent` acts for that person with it, empty where they act themselves. `digest` is that of its
+    secret, which nobody has but its holder.
     """
 
     tenant: str
