@@ -151,6 +151,13 @@ def test_mistake_in_the_integration_is_reported_where_it_stands(
             "basic",
             "Its flows: authorization_code",
         ),
+        (
+            "settings: {domain: acme}",
+            "settings: {domain: acme}\n    limits: {rates: {minutely: {calls: 5}}}",
+            "unknown_limit",
+            "minutely",
+            "limit of salesforce",
+        ),
         ("{domain: acme}", "{}", "missing_setting", "settings:", "needs the setting 'domain'"),
         ("    settings: {domain: acme}\n", "", "missing_setting", "salesforce:", "'domain'"),
         ("{domain: acme}", "{domain: 'evil.example/'}", "bad_setting", "'evil", "for example"),

@@ -46,7 +46,7 @@ SHARES = ObjectInfo(
 )
 
 
-def manifest(**limits: int) -> Manifest:
+def manifest(**limits: Any) -> Manifest:
     return Manifest(
         provider="fake",
         name="Fake",

@@ -24,6 +24,7 @@ from firnline.cache.database import TenantDatabase
 from firnline.catalog.model import Catalog, FieldInfo, ObjectInfo
 from firnline.clock import FixedClock
 from firnline.connectors.protocol import Grounds, Request, Response
+from firnline.errors import FirnlineError
 from firnline.spec.model import SyncSpec
 from firnline.sync.report import ObjectReport, SyncProgress, SyncReport
 from firnline.sync.run import Source, UnknownObjectError, sync_tenant
@@ -228,6 +229,54 @@ async def test_a_failing_object_does_not_stop_the_others(
     assert report.failed[0].trouble.code == "read_refused"
     assert report.failed[0].trouble.hint
     assert cached(database, SHARES) == expected(provider, SHARES)
+
+
+class QuotaFullError(FirnlineError):
+    def __init__(self, code: str, retry_after_s: float) -> None:
+        super().__init__("its quota has no room")
+        self.code = code  # type: ignore[misc]
+        self.retry_after_s = retry_after_s
+
+
+class FullChannel:
+    """Has no room in its quota for the first few requests."""
+
+    def __init__(self, provider: FakeProvider, *waits_s: float, code: str = "quota_wait") -> None:
+        self._provider = provider
+        self._waits_s = list(waits_s)
+        self._code = code
+
+    async def send(self, request: Request) -> Response:
+        if self._waits_s:
+            raise QuotaFullError(self._code, self._waits_s.pop(0))
+        return await self._provider.send(request)
+
+
+@pytest.mark.parametrize("code", ["quota_wait", "quota_reserved"])
+async def test_a_full_quota_pauses_the_run_and_does_not_end_it(
+    provider: FakeProvider, database: TenantDatabase, code: str
+) -> None:
+    clock = FixedClock(START)
+    channel = FullChannel(provider, 40.0, 20.0, code=code)
+
+    report = await sync(provider, database, channel=channel, clock=clock)
+
+    assert not any(one.trouble for one in report.objects)
+    assert clock.monotonic() >= 40
+    for cached_rows, provider_rows in both(database, provider):
+        assert cached_rows == provider_rows
+
+
+async def test_a_quota_that_is_full_for_hours_ends_the_run(
+    provider: FakeProvider, database: TenantDatabase
+) -> None:
+    channel = FullChannel(provider, 40_000.0, code="quota_reserved")
+
+    report = await sync(provider, database, channel=channel)
+
+    (failed,) = [one for one in report.objects if one.trouble]
+    assert failed.trouble is not None
+    assert failed.trouble.code == "quota_reserved"
 
 
 async def test_a_list_of_deletions_that_fails_is_read_whole_next_time(

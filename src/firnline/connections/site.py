@@ -78,10 +78,9 @@ class Site:
     def of(self, person: str) -> Site:
         """Return the same place for one person's own connection."""
         address = address_of(person)
-        if not address:
-            return replace(self, person="")
         # Whoever has limits of their own at the provider has them here, too.
-        allowance = replace(self.destination.allowance, user=f"{self.tenant}/{self.name} {address}")
+        user = f"{self.tenant}/{self.name} {address}".rstrip()
+        allowance = replace(self.destination.allowance, user=user)
         return replace(
             self, person=address, destination=replace(self.destination, allowance=allowance)
         )

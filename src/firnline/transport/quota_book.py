@@ -28,7 +28,7 @@ _DRIFT_CALLS = 2.0
 _BLOCK_MIN_S = 1.0
 _BLOCK_MAX_S = 900.0
 _STRIKES_MAX = 6
-_SLACK_MAX = 4
+_SLACK_MAX = 2
 _SLACK_SHARE = 0.25  # of the margin
 _RECENT_S = 60.0
 
@@ -147,7 +147,7 @@ class BudgetBook:
             return
         recent = now - self.blocked_until < term.budget.per_s + _RECENT_S
         self.strikes = min(_STRIKES_MAX, self.strikes + 1) if recent else 1
-        if self.foreign <= 0:
+        if self.foreign <= 0 and self.strikes > 1:  # one alone may be the first second's
             self.slack = min(_SLACK_MAX, self.slack + 1)
         if wait_s is None:
             wait_s = min(_BLOCK_MAX_S, _BLOCK_MIN_S * 2.0 ** (self.strikes - 1))

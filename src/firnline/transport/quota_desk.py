@@ -39,6 +39,7 @@ from firnline.transport.quota_terms import Lane
 
 WAITING_MAX = 10_000
 WISHES_MAX = 64
+LATE_MAX = 3
 BEAT_S = 1.0
 IDLE_BEATS = 3
 _CLAIM_AGAIN_S = 0.1  # without any place; with some there is time
@@ -106,18 +107,30 @@ class Desk:
         if not self._is_anybody_before(line, use) and self._take(line, use, now):
             self._stay_awake()
             return
-        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for _ in range(LATE_MAX):
+            held = await self._admission(line, use, ends_at, destination)
+            if self._clock.monotonic() <= held.until:
+                return
+            # This task had its turn too late: at the provider the call would meet later ones.
+            self._pending.returned.append(held.slot)
+            self.leave(lane, use, 0.0)
+        await self._admission(line, use, ends_at, destination)
+
+    async def _admission(
+        self, line: Line, use: Use, ends_at: float, destination: Destination
+    ) -> HeldSlot:
+        admitted: asyncio.Future[HeldSlot] = asyncio.get_running_loop().create_future()
         waiter = Waiter(next(self._numbers), use, ends_at, destination, admitted)
         line.add(waiter)
-        line.refuse_late(now, use)
+        line.refuse_late(self._clock.monotonic(), use)
         self._wake()
         try:
-            await waiter.admitted
+            return await waiter.admitted
         except asyncio.CancelledError:
             if not waiter.admitted.done() or waiter.admitted.cancelled():
                 line.drop(waiter)
             elif waiter.admitted.exception() is None:
-                self.leave(lane, use, 0.0)  # admitted and cancelled at the same moment
+                self.leave(line.lane, use, 0.0)  # admitted and cancelled at the same moment
             raise
 
     def leave(self, lane: Lane, use: Use, seconds: float) -> None:
@@ -165,17 +178,17 @@ class Desk:
     def _is_anybody_before(self, line: Line, use: Use) -> bool:
         return any(line.waiting[each] for each in USES[: USES.index(use) + 1])
 
-    def _take(self, line: Line, use: Use, now: float) -> bool:
+    def _take(self, line: Line, use: Use, now: float) -> HeldSlot | None:
         """Let a call out now, when a slot and a place are there."""
         if not self._has_place(line, use, now):
-            return False
+            return None
         held = line.usable(use, now)
         if held is None:
-            return False
+            return None
         line.slots.remove(held)
         self._running[use] += 1
         self._admitted.append(now)
-        return True
+        return held
 
     def _has_place(self, line: Line, use: Use, now: float) -> bool:
         free = self._free(now)
@@ -246,11 +259,12 @@ class Desk:
             lines = [line for line in self._lines.values() if line.waiting[use]]
             while waiters := [(first.number, line) for line in lines if (first := line.first(use))]:
                 _, line = min(waiters, key=lambda each: each[0])
-                if not self._take(line, use, now):
+                held = self._take(line, use, now)
+                if held is None:
                     lines.remove(line)
                 elif waiter := line.first(use):
                     line.drop(waiter)
-                    waiter.admitted.set_result(None)
+                    waiter.admitted.set_result(held)
 
     def _wishes(self, now: float) -> Iterator[Wish]:
         """Yield what to book for those who wait, and a little for who is likely to come."""

@@ -28,7 +28,7 @@ class Waiter:
     use: Use
     ends_at: float
     destination: Destination
-    admitted: asyncio.Future[None]
+    admitted: asyncio.Future[HeldSlot]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
