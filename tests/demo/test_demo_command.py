@@ -93,6 +93,18 @@ def test_contractor_gets_no_amounts_and_is_told_why(shown: Mapping[str, Any]) ->
         assert "Contract Sales" in reasons["Deal.amount"]
 
 
+def test_revoked_connection_is_noticed_answered_as_stale_and_resumed(
+    shown: Mapping[str, Any],
+) -> None:
+    lost = shown["lost"]
+
+    assert (lost["noticed"], lost["stale"]["connection"]) == ("needs_reconnect", "needs_reconnect")
+    assert lost["reason"]
+    assert lost["answered"] > 0
+    assert lost["incremental"] is True
+    assert lost["rows_again"] < lost["rows_first"]
+
+
 def test_synced_counts_are_the_sandboxes_counts(shown: Mapping[str, Any]) -> None:
     now = datetime.now(UTC)
     for tenant in ("acme", "globex"):

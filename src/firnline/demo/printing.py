@@ -17,6 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from firnline.demo.comparing import LIVE_DEADLINE_S, Compared
+from firnline.demo.losing import Loss
 from firnline.demo.question import QUESTION, WARM_RUNS, Asked
 from firnline.demo.stage import DemoPlan, Stage
 from firnline.graph.answer import Answer
@@ -209,6 +210,20 @@ def _told(console: Console, notes: Mapping[str, Sequence[Mapping[str, Any]]]) ->
 def _note(note: Mapping[str, Any]) -> str:
     coordinate, reason = escape(str(note["coordinate"])), escape(str(note["reason"]))
     return f"[yellow]{escape(str(note['effect']))}[/] {coordinate}: {reason}"
+
+
+def lost(console: Console, loss: Loss) -> None:
+    """Say what a customer's revoking a connection did, and what coming back took."""
+    console.print()
+    console.print(
+        f"[bold]Then {loss.tenant}'s administrator revokes {loss.connection}.[/] The next sync"
+        f" notices ([bold red]{loss.noticed}[/]: {escape(loss.reason)}) and pauses;"
+        f" {loss.answered:,} tickets are still answered, called stale since {loss.stale['since']}."
+    )
+    console.print(
+        f"Connected again by OAuth, the next sync goes on where it was: {loss.rows_again:,} rows"
+        f" instead of {loss.rows_first:,}."
+    )
 
 
 def published(console: Console, operations: Mapping[str, str]) -> None:

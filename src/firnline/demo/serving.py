@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from datetime import timedelta
 
 from rich.console import Console
 
 from firnline.app import App
 from firnline.web.project import project_web
 from firnline.web.server import address_of, create_server
+
+_LINK_LIFETIME = timedelta(hours=8)
 
 
 async def serve_demo(app: App, listening: socket.socket, console: Console) -> None:
@@ -17,6 +20,9 @@ async def serve_demo(app: App, listening: socket.socket, console: Console) -> No
     console.print()
     console.print(f"[bold]GraphiQL: {url}/signin[/]  (choose a tenant and a person)")
     console.print(f"GraphQL:  {url}/graphql  (POST, with a bearer token)")
+    for tenant in app.project.tenants:
+        link = app.make_connect_link(tenant, lifetime=_LINK_LIFETIME).url
+        console.print(f"Connect:  {link}  (what {tenant}'s admin gets)", soft_wrap=True)
     console.print("[dim]Serving until interrupted (Ctrl-C).[/]")
     async with project_web(app) as web:
         await create_server(web).serve(sockets=[listening])

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from firnline.demo import printing
 from firnline.demo.comparing import Compared, live
+from firnline.demo.losing import lose_and_return
 from firnline.demo.question import (
     ASKERS,
     Asked,
@@ -71,11 +72,15 @@ async def show(stage: Stage, console: Console) -> dict[str, Any]:
         console, asked, _MASKED_CHAIR, {name: one.masked for name, one in shown.items()}
     )
     printing.published(console, {name: one.operation_id for name, one in shown.items()})
+    with console.status("Revoking a connection at its provider"):
+        loss = await lose_and_return(stage)
+    printing.lost(console, loss)
     return {
         "tenants": {tenant: one.as_dict() for tenant, one in shown.items()},
         "synced": await stage.synced(),
         "quarter_end": end.isoformat(),
         "answered_s": round(answered_s, 3),
+        "lost": loss.as_dict(),
     }
 
 
