@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -390,3 +391,43 @@ async def test_few_transactions_serve_many_calls_and_admitting_is_cheap(tmp_path
     stored = json.loads(texts[to.account])["budgets"]["daily"]["groups"]
     used = sum(sum(counts) for _, _, *counts in stored)
     assert 400 <= used <= 420  # what was booked and not used went back
+
+
+async def test_locked_database_delays_the_first_call_and_stops_none(tmp_path: Path) -> None:
+    to = account(rate(100, 1.0))
+    async with processes(tmp_path) as (one,):
+        await one.send(a_call(to))
+        other = sqlite3.connect(tmp_path / "quotas.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            await asyncio.sleep(0.2)  # what was booked before has passed
+            await one.send(a_call(to), within_s=8)
+            began = time.monotonic()
+            for _ in range(5):
+                await one.send(a_call(to), within_s=2)
+                await asyncio.sleep(0.05)
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+
+    assert time.monotonic() - began < 2
+
+
+async def test_people_who_wait_in_one_process_pass_the_syncs_of_another(tmp_path: Path) -> None:
+    to = account(rate(10, 1.0))
+    async with processes(tmp_path, 2) as (syncing, asking):
+        await asking.send(a_call(to, use=Use.INTERACTIVE))
+        syncs = [asyncio.create_task(syncing.send(a_call(to), within_s=30)) for _ in range(60)]
+        await asyncio.sleep(1.5)  # the window is as full as syncs may make it
+        waits = []
+        for _ in range(4):
+            asked = time.monotonic()
+            waits.append(await asking.send(a_call(to, use=Use.INTERACTIVE)) - asked)
+            await asyncio.sleep(0.6)
+        still_waiting = sum(1 for task in syncs if not task.done())
+        for task in syncs:
+            task.cancel()
+        await asyncio.gather(*syncs, return_exceptions=True)
+
+    assert still_waiting > 10
+    assert sorted(waits)[1] < 0.4  # by far not behind those that wait there
