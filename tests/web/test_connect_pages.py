@@ -272,6 +272,8 @@ async def test_disconnecting_asks_once_more_and_ends_the_connection(site: Connec
     done = await visitor.press(asked, "/connect/acme/clips/disconnect")
     page = await visitor.get(done.headers["location"])
     assert "Paperclip is disconnected." in page.text
+    # Whether the provider ended it, too, is for the admin to know.
+    assert "disconnected on the connect page; the provider" in page.text
     row = await site.row()
     assert row is not None and (row.state, row.token_ciphertext) == ("revoked", None)
     assert (await visitor.press(asked, "/connect/acme/clips/disconnect")).status_code == 303
