@@ -14,7 +14,7 @@ from firnline.transport.call import Use
 from firnline.transport.quota_book import BudgetBook
 from firnline.transport.quota_ledger import Ledger
 from firnline.transport.quota_shares import SHARE_TTL_S, ShareBook
-from firnline.transport.quota_terms import Shares, Term, next_reset
+from firnline.transport.quota_terms import NO_LIMIT, Shares, Term, next_reset
 
 NOW = 1_764_000_000.0
 BOTH = frozenset({Use.INTERACTIVE, Use.SYNC})
@@ -209,6 +209,13 @@ def test_stated_limit_replaces_the_declared_one_unless_that_is_firm() -> None:
     assert (book.limit(loose), book.limit(firm)) == (700, 200)
     book.correct(loose, NOW, limit=100, remaining=99, resets_in_s=None)
     assert (book.limit(loose), book.limit(firm)) == (100, 100)
+
+
+def test_count_of_what_is_left_means_nothing_without_a_limit() -> None:
+    one, book = term(NO_LIMIT, 60.0), BudgetBook()
+    book.correct(one, NOW, limit=None, remaining=5990, resets_in_s=None)
+
+    assert book.used(one, NOW) == 0
 
 
 def test_seconds_that_calls_took_use_up_their_budget() -> None:

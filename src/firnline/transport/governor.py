@@ -23,11 +23,10 @@ from firnline.transport.call import Destination, OutboundCall
 from firnline.transport.quota_books import Books, LedgerStore
 from firnline.transport.quota_desk import Desk
 from firnline.transport.quota_ledger import Fact
-from firnline.transport.quota_terms import Lane, Shares, lane_of, user_key
+from firnline.transport.quota_terms import NO_LIMIT, Lane, Shares, lane_of, user_key
 from firnline.transport.retry import clamp_retry_after, parse_retry_after
 
 _LANES_MAX = 8192
-_UNPACED = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ class QuotaGovernor:
         if known is not None:
             return known
         budgets = tuple(
-            each.model_copy(update={"calls": _UNPACED, "firm": False}) for each in allowance.budgets
+            each.model_copy(update={"calls": NO_LIMIT, "firm": False}) for each in allowance.budgets
         )
         unpaced = replace(allowance, budgets=budgets)
         self._unpaced.put(allowance.identity, unpaced)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from firnline.transport.call import Use
-from firnline.transport.quota_terms import Term
+from firnline.transport.quota_terms import NO_LIMIT, Term
 
 _GROUPS = 64  # of calls in one window: those that are near each other are counted together
 _HEAPED_FROM_S = 5.0  # a heap of calls takes its time to arrive, and shorter windows have none
@@ -171,6 +171,8 @@ class BudgetBook:
         if remaining is None:
             return
         limit = self.limit(term) if self.stated is None else self.stated
+        if limit >= NO_LIMIT:  # of an unknown number nobody can tell how much is used
+            return
         own = sum(self._counts(term, now))
         foreign = limit - remaining - own
         noise = max(_DRIFT_CALLS, limit * _DRIFT_SHARE if not term.is_counted else 0.0)

@@ -21,7 +21,8 @@ COUNTED_FROM_S = 600.0  # longer windows are counted, not paced: a day's calls m
 WRITE_RESERVE = 20  # percent kept from syncs for writes, while there are any
 
 # What calls count against that no limit is known of: a refusal without a name blocks it.
-UNCOUNTED = RateLimit(name="calls", calls=1_000_000_000, per_s=COUNTED_FROM_S)
+NO_LIMIT = 1_000_000_000
+UNCOUNTED = RateLimit(name="calls", calls=NO_LIMIT, per_s=COUNTED_FROM_S)
 
 # A call arrives later than it was sent, some by more than others: without room for that, the last
 # calls of one window would meet the first ones of the window before at the provider.
