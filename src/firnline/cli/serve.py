@@ -46,10 +46,10 @@ async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) ->
     settings = read_settings()
     url = address_of(listening)
     async with opened(directory, settings, read_only=True) as app, project_web(app) as web:
-        announce(url, development=settings.development, as_json=as_json)
+        told = partial(announce, url, development=settings.development, as_json=as_json)
         async with app.serving():
             with settled_collector():
-                await create_server(web).serve(sockets=[listening])
+                await create_server(web, on_start=told).serve(sockets=[listening])
 
 
 def announce(url: str, *, development: bool, as_json: bool) -> None:

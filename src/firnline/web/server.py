@@ -94,8 +94,13 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def create_server(app: ASGIApp, *, log_level: str = "warning") -> uvicorn.Server:
-    """Return a server for `app`; run it with `server.serve(sockets=[open_socket(...)])`."""
+def create_server(
+    app: ASGIApp, *, log_level: str = "warning", on_start: Callable[[], None] | None = None
+) -> uvicorn.Server:
+    """Return a server for `app`; run it with `server.serve(sockets=[open_socket(...)])`.
+
+    `on_start` is called once it answers, and signals end it as they should.
+    """
     return _Server(
         uvicorn.Config(
             app,
@@ -108,7 +113,8 @@ def create_server(app: ASGIApp, *, log_level: str = "warning") -> uvicorn.Server
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_MAX_S,
-        )
+        ),
+        on_start,
     )
 
 
@@ -132,6 +138,15 @@ class _Server(uvicorn.Server):
     uvicorn raises them again once it has stopped, which would end the process before the caches
     around the server are closed.
     """
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._on_start is not None:
+            self._on_start()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
