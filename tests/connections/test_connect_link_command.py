@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.connections.test_connect_command import PROJECT, TENANT
+from tests.connections.served import PROJECT, TENANT
 from typer.testing import CliRunner, Result
 
 from firnline.app import opened
