@@ -482,6 +482,19 @@ async def test_machine_whose_client_is_gone_needs_a_person(bench: OAuthBench, na
     assert (await bench.row(name)).state == "needs_reconnect"
 
 
+async def test_same_token_given_again_and_refused_again_ends_in_few_calls(
+    bench: OAuthBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.connections.connect(SPEC, "bazaar")
+    monkeypatch.setattr(bench.bazaar, "answer", lambda _grant, _path: bench.bazaar.stranger("it"))
+
+    with pytest.raises(NeedsReconnectError):
+        await ask(bench, "bazaar", BAZAAR_GET)
+
+    assert bench.bazaar.token_calls <= 3
+    assert (await bench.row("bazaar")).state == "needs_reconnect"
+
+
 @pytest.mark.parametrize("name", ["bazaar", "entryMachine", "tally"])
 async def test_machine_is_nobodys_own_connection(bench: OAuthBench, name: str) -> None:
     """What it shows would count as what that person may see."""

@@ -13,6 +13,7 @@ import os
 import random
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,7 +27,7 @@ from firnline.connections.saving import Change, changed
 from firnline.connections.site import Site
 from firnline.connections.standing import can_renew, ends_at, moment, standing
 from firnline.connections.vault import Vault
-from firnline.connectors.auth_flows import AuthorizationCode
+from firnline.connectors.auth_flows import AuthorizationCode, ClientCredentials
 from firnline.flights import Flights
 from firnline.state import ConnectionRow, State, StateUnavailableError
 from firnline.transport import ProviderError, ProviderRateLimitedError, ProviderUnavailableError
@@ -81,12 +82,13 @@ class Renewals:
     async def renewed(self, site: Site, rejected: SecretStr) -> TokenSet:
         """Return other tokens than `rejected`, obtained here or by another process.
 
-        Raises a ConnectionClosedError or a ProviderError.
+        The same where the provider gives one token to all who ask, until it ends. Raises a
+        ConnectionClosedError or a ProviderError.
         """
         for _ in range(JOINS_MAX):
             tokens = await self._join(site, rejected, waits=True)
             # Else the flight that was joined would not wait, or had obtained the rejected one.
-            if tokens is not None and tokens.access_token != rejected:
+            if tokens is not None and (tokens.access_token != rejected or _is_kept(site)):
                 return tokens
         raise ProviderUnavailableError(
             site.destination, "it gives the same token again instead of another"
@@ -181,7 +183,8 @@ class Renewals:
                 return stored  # stored after the last look, before the lease was free
             return await self._asked(site, row, stored)
         finally:
-            await self._state.leases.release(lease, self._holder, now=self._clock.now())
+            with suppress(StateUnavailableError):  # then it ends by itself
+                await self._state.leases.release(lease, self._holder, now=self._clock.now())
 
     async def _lease_or_tokens(
         self, site: Site, old: SecretStr, lease: str, *, waits: bool
@@ -316,6 +319,11 @@ async def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:
     return await vault.seal(
         tokens.as_json(), purpose="token", tenant=site.tenant, connection=site.holder
     )
+
+
+def _is_kept(site: Site) -> bool:
+    """Say whether the provider gives the same token again as long as it lives."""
+    return isinstance(site.auth, ClientCredentials) and site.auth.gives_same_token
 
 
 def _said(failure: ProviderError) -> str:

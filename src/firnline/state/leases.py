@@ -60,10 +60,14 @@ class Leases:
         return 1
 
     async def release(self, name: str, holder: str, *, now: datetime) -> None:
-        """Give a lease back, if `holder` still has it."""
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                update(leases)
-                .where(leases.c.name == name, leases.c.holder == holder, leases.c.ends_at > now)
-                .values(ends_at=FREE)
-            )
+        """Give a lease back, if `holder` still has it; raises StateUnavailableError."""
+        freeing = update(leases).where(
+            leases.c.name == name, leases.c.holder == holder, leases.c.ends_at > now
+        )
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(freeing.values(ends_at=FREE))
+        except DBAPIError as error:
+            raise StateUnavailableError(
+                f"a lease cannot be given back ({type(error).__name__})"
+            ) from None
