@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from tests.connections.conftest import SPEC, Bench
 
 from firnline.clock import SystemClock
 from firnline.connections import Connections, NeedsReconnectError, NotConnectedError, keeping
 from firnline.connections.activating import OtherAccountError
-from firnline.connections.changing import NotPendingError, NotRenewableError
+from firnline.connections.changing import NotRenewableError
 from firnline.connections.closed import (
     ConnectionDisabledError,
     ConnectionPendingError,
@@ -24,7 +25,7 @@ from firnline.connections.endpoint import ClientRefusedError
 from firnline.connections.standing import EXPIRING_AHEAD
 from firnline.connectors.protocol import Request
 from firnline.sandbox.signin import CALLBACK, approve
-from firnline.state import ConnectionRow, StaleRowError, State, StateUnavailableError
+from firnline.state import ConnectionRow, State, StateUnavailableError
 from firnline.transport import (
     ProviderAnswerError,
     ProviderForbiddenError,
@@ -489,30 +490,24 @@ async def test_forced_renewal_and_test_say_what_they_found(bench: Bench) -> None
         await bench.connections.refresh(SPEC, "clips")
 
 
-async def connect_pending(bench: Bench) -> ConnectionRow:
-    import httpx2
-
-    start = await bench.connections.start_authorization(SPEC, "clips", redirect_uri=CALLBACK)
+async def test_connection_that_nobody_confirmed_is_not_used(bench: Bench) -> None:
+    start = await bench.connections.start_authorization(
+        SPEC, "clips", redirect_uri=CALLBACK, browser="b1"
+    )
     async with httpx2.AsyncClient() as http:
         routes = bench.connections.transport.routes
         code, state = await approve(http, start.url, "ann@north.test", routes=routes)
-    return await bench.connections.finish_authorization(state, code, confirmed=False)
-
-
-async def test_pending_connection_works_once_it_is_confirmed_as_it_was_seen(bench: Bench) -> None:
-    row = await connect_pending(bench)
+    arrivals = bench.connections.arrivals
+    token = await arrivals.receive(state, code, browser="b1", redirect_uri=CALLBACK, issuer="")
+    row = await bench.row()
     assert (row.state, row.account_name) == ("pending", "Office north")
     with pytest.raises(ConnectionPendingError):
         await bench.connections.channel("acme", SPEC, "clips")
-    with pytest.raises(StaleRowError):
-        await bench.connections.confirm(SPEC, "clips", version=row.version - 1)
 
-    await bench.connections.confirm(SPEC, "clips", version=row.version)
+    await arrivals.confirm(token, browser="b1")
 
     channel = await bench.connections.channel("acme", SPEC, "clips")
     assert (await channel.send(GET)).status == 200
-    with pytest.raises(NotPendingError):
-        await bench.connections.confirm(SPEC, "clips", version=row.version + 1)
 
 
 # Connecting again

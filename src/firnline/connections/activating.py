@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from firnline.clock import Clock
 from firnline.connections.changing import stored_site
@@ -64,10 +63,9 @@ class Activation:
         site: Site,
         tokens: TokenSet,
         *,
-        confirmed: bool = True,
         allow_other_account: bool = False,
     ) -> ConnectionRow:
-        """Store what a sign-in obtained, to be confirmed first unless it is.
+        """Store what a sign-in obtained.
 
         Raises OtherAccountError, or what asking the provider who it is raises.
         """
@@ -82,7 +80,7 @@ class Activation:
         async def connect(row: ConnectionRow | None) -> ConnectionRow:
             # A renewal of the old tokens may come in between: the new ones win.
             replaced[:] = [row]
-            return await self._made(site, tokens, who, row, confirmed=confirmed)
+            return await self._made(site, tokens, who, row)
 
         stored = await changed(self._state, site, connect)
         assert stored is not None
@@ -110,8 +108,6 @@ class Activation:
         tokens: TokenSet,
         who: Identity,
         row: ConnectionRow | None,
-        *,
-        confirmed: bool,
     ) -> ConnectionRow:
         fresh = ConnectionRow(
             tenant=site.tenant,
@@ -127,8 +123,7 @@ class Activation:
             updated_at=self._clock.now(),
             person=site.person,
         )
-        made = await self._renewals.with_tokens(site, fresh, tokens)
-        return made if confirmed else replace(made, state="pending", state_reason="")
+        return await self._renewals.with_tokens(site, fresh, tokens)
 
     async def _give_back(self, site: Site, replaced: ConnectionRow | None) -> None:
         """Log out of a session that nobody uses any more: it may hold one of few licences.

@@ -1,4 +1,4 @@
-"""What people do to connections on purpose: try, renew, end, switch off and on, confirm.
+"""What people do to connections on purpose: try, renew, end, switch off and on.
 
 Takes a declared connection or a stored one; each change is stored before anything else is done, and
 the row that is stored in the end goes back to the CLI, the admin API or the pages.
@@ -34,13 +34,6 @@ class NotRenewableError(UsageError):
     """Nothing renews this connection but connecting it again."""
 
     code = "not_renewable"
-    status = 409
-
-
-class NotPendingError(UsageError):
-    """The connection does not wait for anybody to confirm it."""
-
-    code = "not_pending"
     status = 409
 
 
@@ -136,21 +129,6 @@ class Changing:
             return await self._working(stored_site(row), row)
 
         return await changed(self._state, held, on)
-
-    async def confirm(self, site: Site, version: int) -> ConnectionRow:
-        """Let a connection be used that waits for it, as it was seen at `version`.
-
-        Raises NotPendingError, or StaleRowError when it is another one by now.
-        """
-        row = await self._state.connection(site.tenant, site.name, site.person)
-        if row is None or row.state != "pending" or row.token_ciphertext is None:
-            raise NotPendingError(
-                f"{site.destination.label} does not wait to be confirmed",
-                hint="Look at its state; connect it again to change its account.",
-            )
-        if row.version != version:
-            raise StaleRowError(site.tenant, site.name)
-        return await self._state.save_connection(await self._working(site, row))
 
     def _without_token(self, row: ConnectionRow, reason: str) -> ConnectionRow:
         return replace(

@@ -221,10 +221,9 @@ class Connections:
         browser: str = "",
         redirect_uri: str = "",
         issuer: str = "",
-        confirmed: bool = True,
         allow_other_account: bool = False,
     ) -> ConnectionRow:
-        """Turn the code that came back into a stored connection, pending unless `confirmed`.
+        """Turn the code that came back into a stored, active connection.
 
         `browser` is the session that it came back to, `redirect_uri` where, `issuer` the `iss`
         beside it. Raises OtherBrowserError, AuthorizationInvalidError, OtherAccountError,
@@ -241,7 +240,7 @@ class Connections:
         )
         tokens = await redeem_code(sign_in, code, flows=self.flows)
         return await self._activation.store(
-            sign_in.site, tokens, confirmed=confirmed, allow_other_account=allow_other_account
+            sign_in.site, tokens, allow_other_account=allow_other_account
         )
 
     async def connect(
@@ -265,7 +264,6 @@ class Connections:
         return await self._activation.store(
             site,
             await self.flows.obtain(site, given),
-            confirmed=True,
             allow_other_account=allow_other_account,
         )
 
@@ -289,7 +287,7 @@ class Connections:
             tokens = await self.flows.obtain(site, given)
             try:
                 return await self._activation.store(
-                    site, tokens, confirmed=True, allow_other_account=allow_other_account
+                    site, tokens, allow_other_account=allow_other_account
                 )
             except FirnlineError:
                 await self.flows.abandon(site, tokens)
@@ -341,13 +339,6 @@ class Connections:
         """Switch a connection on again; raises UnknownConnectionError or NotConnectedError."""
         held = await self._held(tenant_spec, name, person)
         return _found(held, await self._changing.enable(held))
-
-    async def confirm(
-        self, tenant_spec: TenantSpec, name: str, *, version: int, person: str = ""
-    ) -> ConnectionRow:
-        """Let a connection be used that waits for it; raises NotPendingError or StaleRowError."""
-        site = declared_site(tenant_spec, name).of(person)
-        return await self._changing.confirm(site, version)
 
     async def events(
         self, after: int = 0, *, tenant: str = "", limit: int = EVENTS_PAGE
