@@ -4,14 +4,16 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 NAME   ?= demo
+WORKERS ?= 2
 
 .PHONY: demo test check coverage mutants bench format clean install
 
 demo: install
 	$(BIN)/firnline demo
 
+# Two at a time, whole files each: tests of one file may share a server or a synced tenant.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: install
 	$(BIN)/ruff check .
