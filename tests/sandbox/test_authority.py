@@ -381,7 +381,7 @@ async def test_same_token_is_given_again_until_its_end() -> None:
         ({"kid": "k2"}, False),
         ({"key": ECKey.generate_key("P-256", private=True)}, False),
     ],
-    ids=str,
+    ids=lambda changes: " ".join(changes) if isinstance(changes, dict) else str(changes),
 )
 async def test_assertion_of_the_client_counts_once(changes: dict[str, Any], is_good: bool) -> None:
     shape = AuthorityShape(

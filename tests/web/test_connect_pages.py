@@ -222,13 +222,22 @@ async def test_return_address_gets_what_became_of_it(site: ConnectSite) -> None:
     assert done.headers["location"] == f"{RETURN_TO}?tab=2&connection=clips&state=active"
 
 
-async def test_system_with_a_registered_key_is_connected_by_its_button(site: ConnectSite) -> None:
+async def test_system_with_a_registered_key_is_connected_once_its_account_is_confirmed(
+    site: ConnectSite,
+) -> None:
     visitor = await site.visitor()
     page = await visitor.get("/connect/acme")
     assert "No sign-in is needed" in page.text
     done = await visitor.press(page, "/connect/acme/staples/connect")
 
-    assert done.headers["location"].endswith("done=connected&connection=staples")
+    row = await site.row("staples")
+    assert row is not None and row.state == "pending"
+    asked = await visitor.get(done.headers["location"])
+    assert "Is this the right account?" in asked.text and "Office north" in asked.text
+
+    confirmed = await visitor.press(asked, "/connect/acme/staples/confirm")
+
+    assert confirmed.headers["location"].endswith("done=connected&connection=staples")
     row = await site.row("staples")
     assert row is not None and row.state == "active"
 
@@ -250,6 +259,11 @@ async def test_secrets_are_entered_tried_and_never_shown_again(site: ConnectSite
     assert missing.status_code == 422
 
     right = await visitor.press(form, place, username=USER, password=PASSWORD)
+    row = await site.row("erp")
+    assert row is not None and row.state == "pending"
+    asked = await visitor.get(right.headers["location"])
+    assert "Is this the right account?" in asked.text and "canary" not in asked.text
+    right = await visitor.press(asked, "/connect/acme/erp/confirm")
     assert right.headers["location"].endswith("done=connected&connection=erp")
     row = await site.row("erp")
     assert row is not None and row.state == "active"

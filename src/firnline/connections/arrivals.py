@@ -1,7 +1,8 @@
-"""Sign-ins that came back and wait for a person to say that it is the right account.
+"""Sign-ins that succeeded and wait for a person to say that it is the right account.
 
-Takes a code that came back to the browser session that started its sign-in; the connect pages
-receive whose account it is, and confirm or discard it in that same session. Until then nothing is
+Takes a code that came back to the browser session that started its sign-in, or what was obtained
+there with keys; the connect pages receive whose account it is, and confirm or discard it in that
+same session. Until then nothing is
 connected, and a connection that works goes on working: what was obtained is kept beside it, sealed,
 for a quarter of an hour.
 """
@@ -124,17 +125,25 @@ class Arrivals:
             state_token, browser=browser, redirect_uri=redirect_uri, issuer=issuer
         )
         tokens = await redeem_code(sign_in, code, flows=self._flows)
+        return await self._hold(sign_in.site, sign_in.browser_digest, tokens)
+
+    async def hold(self, site: Site, tokens: TokenSet, *, browser: str) -> str:
+        """Keep what was obtained without a provider's page; return the token that finds it again.
+
+        Raises OtherAccountError or what asking the provider who it is raises.
+        """
+        return await self._hold(site, digest_of(browser), tokens)
+
+    async def _hold(self, site: Site, browser_digest: str, tokens: TokenSet) -> str:
         try:
             # Another account than before is shown and asked about; a person's own must be at the
             # organisation's.
-            who = await self._identify(
-                sign_in.site, tokens, allow_other_account=not sign_in.site.person
-            )
+            who = await self._identify(site, tokens, allow_other_account=not site.person)
         except FirnlineError:
-            await self._flows.abandon(sign_in.site, tokens)
+            await self._flows.abandon(site, tokens)
             raise
-        token = await self._keep(sign_in, tokens, who)
-        await self._mark_pending(sign_in.site, who)
+        token = await self._keep(site, browser_digest, tokens, who)
+        await self._mark_pending(site, who)
         return token
 
     async def find(self, token: str, *, browser: str) -> Arrival:
@@ -183,13 +192,13 @@ class Arrivals:
             )
         return arrival, row
 
-    async def _keep(self, sign_in: SignIn, tokens: TokenSet, who: Identity) -> str:
-        site, now = sign_in.site, self._clock.now()
+    async def _keep(self, site: Site, browser_digest: str, tokens: TokenSet, who: Identity) -> str:
+        now = self._clock.now()
         token: str = generate_token(STATE_LENGTH)
         content = {
             "arrived": {"tokens": tokens.as_json(), "who": asdict(who)},
             "person": site.person,
-            "browser": sign_in.browser_digest,
+            "browser": browser_digest,
         }
         row = AuthorizationRow(
             tenant=site.tenant,

@@ -293,6 +293,32 @@ class Connections:
                 await self.flows.abandon(site, tokens)
                 raise
 
+    async def arrive(
+        self,
+        tenant_spec: TenantSpec,
+        name: str,
+        fields: Mapping[str, SecretStr] | None = None,
+        *,
+        person: str = "",
+        browser: str,
+    ) -> str:
+        """Sign in without the provider's page, by a registered client or by what was entered.
+
+        Returns the token under which it waits in `arrivals` for the browser session to confirm
+        whose account it is. Raises WrongFlowError, EntryFieldsError, CredentialsRefusedError,
+        OtherAccountError or another ProviderError.
+        """
+        site = declared_site(tenant_spec, name).of(person)
+        if isinstance(site.auth, AuthorizationCode):
+            raise WrongFlowError(f"{site.manifest.name} connects in a browser")
+        if fields is None:
+            tokens = await self.flows.obtain(site)
+            return await self.arrivals.hold(site, tokens, browser=browser)
+        given = entered_fields(site, fields)
+        with tried(site):
+            tokens = await self.flows.obtain(site, given)
+            return await self.arrivals.hold(site, tokens, browser=browser)
+
     # -- what people do to connections ----------------------------------------------------------
 
     async def statuses(self, tenant_spec: TenantSpec) -> list[ConnectionStatus]:

@@ -95,7 +95,7 @@ async def test_independent_client_gets_a_token(org: World) -> None:
         ({"key": OctKey.import_key("s" * 64), "alg": "HS256"}, "invalid_grant"),
         ({"alg": "PS256"}, "invalid_grant"),
     ],
-    ids=str,
+    ids=lambda wrong: " ".join(wrong) if isinstance(wrong, dict) else wrong,
 )
 async def test_assertion_with_anything_wrong_is_refused(
     org: World, wrong: dict[str, Any], error: str

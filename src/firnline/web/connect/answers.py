@@ -7,7 +7,6 @@ what came of it, and is led back to the list or to the address that their link n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -54,9 +53,7 @@ class ConnectAnswers:
             token = await arrivals.receive(answer["state"], answer["code"], **came)
         except FirnlineError as error:
             return self._desk.trouble(error, session=session, offer=offer)
-        return self._desk.to(
-            f"/connect/{quote(session.tenant)}/{quote(offer.name)}/confirm?arrival={token}"
-        )
+        return self._desk.to_confirm(session, offer, token)
 
     def _refused(
         self, session: ConnectSession, offer: Offer, answer: Mapping[str, str]

@@ -102,6 +102,11 @@ class ConnectDesk:
         back = self.back(session, offer.name, "active")
         return self.to(back) if back else self.to_list(session, done="connected", name=offer.name)
 
+    def to_confirm(self, session: ConnectSession, offer: Offer, token: str) -> Response:
+        """Return the way to the page that asks whether it is the right account."""
+        place = f"/connect/{quote(session.tenant)}/{quote(offer.name)}/confirm"
+        return self.to(f"{place}?arrival={token}")
+
     def back(self, session: ConnectSession, name: str, state: str) -> str:
         """Return the address that the link leads back to, empty where it names none.
 

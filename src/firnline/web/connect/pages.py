@@ -6,6 +6,8 @@ scripts, or is sent on to a provider.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,7 +53,7 @@ class ConnectPages:
         return response
 
     async def connect(self, request: Request) -> Response:
-        """Send the person to the provider, or connect at once where no sign-in is needed."""
+        """Send the person to the provider, or sign in at once where that needs nobody."""
         session, offer = await self._posted(request)
         if offer.is_closed:
             raise ConnectClosedError
@@ -59,10 +61,7 @@ class ConnectPages:
             if offer.way == "sign_in":
                 return self._desk.to(await self._sign_in(session, offer))
             if offer.way == "key":
-                await self._desk.connections.connect(
-                    self._desk.app.tenant(session.tenant), offer.name, person=session.person
-                )
-                return self._desk.connected(session, offer)
+                return self._desk.to_confirm(session, offer, await self._arrived(session, offer))
             return self._desk.to(f"/connect/{session.tenant}/{offer.name}/enter")
         except FirnlineError as error:
             return self._desk.trouble(error, session=session, offer=offer)
@@ -87,7 +86,7 @@ class ConnectPages:
         return self._desk.page("enter.html", session, offer=offer, trouble=None)
 
     async def entered(self, request: Request) -> Response:
-        """Try what was entered, and keep it when the provider takes it; it is never shown again."""
+        """Try what was entered, and ask whose account it is; it is never shown again."""
         session = self._desk.session(request)
         form = await self._desk.cookies.form(request, session)
         offer = await self._desk.offer(session, request.path_params["connection"])
@@ -97,15 +96,27 @@ class ConnectPages:
             field.name: SecretStr(form[field.name]) for field in offer.fields if field.name in form
         }
         try:
-            await self._desk.connections.connect_with_secrets(
-                self._desk.app.tenant(session.tenant), offer.name, fields, person=session.person
-            )
+            token = await self._arrived(session, offer, fields)
         except FirnlineError as error:
             trouble = trouble_words(error, offer.title)
             return self._desk.page(
                 "enter.html", session, status=error.status, offer=offer, trouble=trouble
             )
-        return self._desk.connected(session, offer)
+        return self._desk.to_confirm(session, offer, token)
+
+    async def _arrived(
+        self,
+        session: ConnectSession,
+        offer: Offer,
+        fields: Mapping[str, SecretStr] | None = None,
+    ) -> str:
+        return await self._desk.connections.arrive(
+            self._desk.app.tenant(session.tenant),
+            offer.name,
+            fields,
+            person=session.person,
+            browser=session.browser,
+        )
 
     async def ask_to_disconnect(self, request: Request) -> Response:
         """Ask once more before a system is disconnected."""
