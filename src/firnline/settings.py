@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FIRNLINE_", env_file=".env", extra="ignore")
 
     home: Path = Path(".firnline")
-    database_url: str = ""  # empty: SQLite in home
+    database_url: SecretStr = SecretStr("")  # empty: SQLite in home; it may hold a password
     vault_key: SecretStr | None = None
     jwt_keys: Mapping[str, Any] = Field(default_factory=dict)
     jwt_issuer: str = "firnline"

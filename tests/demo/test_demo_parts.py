@@ -67,7 +67,7 @@ def test_settings_ignore_the_installation_around_the_demo(
     monkeypatch.setenv("FIRNLINE_DATABASE_URL", "postgresql://production/firnline")
     monkeypatch.setenv("FIRNLINE_HOME", "/srv/firnline")
     settings = demo_settings(tmp_path / "home", {}, public_url="http://127.0.0.1:1")
-    assert (settings.home, settings.database_url) == (tmp_path / "home", "")
+    assert (settings.home, bool(settings.database_url)) == (tmp_path / "home", False)
     assert settings.duckdb_memory != "7GB"
 
 

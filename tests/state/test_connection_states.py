@@ -191,7 +191,8 @@ async def test_connections_that_end_soon_are_found_over_all_tenants(database: Se
     failed = row("failed", expires_at=NOW, renewal_error="no answer")
     await state.save_connection(failed)
     await state.save_connection(row("other", flow="client_credentials", expires_at=NOW))
-    soon = Soon(LATER, NOW + 7 * day, failed_after=NOW - timedelta(minutes=5))
+    rest = timedelta(minutes=5)
+    soon = Soon(LATER, NOW + 7 * day, NOW - rest, NOW + rest)
 
     assert await state.connections_ending(soon) == [
         ("acme", "own", "ann@acme.test"),
@@ -236,7 +237,7 @@ def write_version_4(database: Settings) -> None:
         return
     from sqlalchemy import create_engine
 
-    engine = create_engine(database.database_url)
+    engine = create_engine(database.database_url.get_secret_value())
     with engine.begin() as connection:
         script = VERSION_4.format(bytes="BYTEA", time="TIMESTAMPTZ", zone="+00")
         for statement in script.split(";\n"):

@@ -122,7 +122,7 @@ async def test_server_in_another_process_seals_and_opens_through_every_rotation(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "FIRNLINE_DATABASE_URL": database.database_url},
+        env={**os.environ, "FIRNLINE_DATABASE_URL": database.database_url.get_secret_value()},
     )
     assert server.stdout is not None
     assert await server.stdout.readline() == b"ready\n"

@@ -11,14 +11,20 @@ from urllib.parse import quote, quote_plus
 
 import orjson
 import pytest
-from starlette.requests import Request
+from starlette.requests import Request as Received
 from starlette.responses import Response
 from tests.transport.loopback import serve
 
 from firnline.clock import SystemClock
-from firnline.connectors.protocol import Grounds, Verdict
+from firnline.connectors.protocol import Grounds, Request, Verdict
 from firnline.transport import Destination, OutboundCall, ProviderUnavailableError, Transport
-from firnline.transport.concealing import without, without_secrets
+from firnline.transport.concealing import (
+    Hidden,
+    HiddenValues,
+    secrets_of,
+    without,
+    without_secrets,
+)
 
 SECRET = 'k9-"Zx&71<ü>%:4 q/Hn+0_mBt=Lw3'
 PASSWORD = "hunter two"
@@ -98,7 +104,7 @@ async def test_error_of_an_outage_quotes_no_credential_that_the_provider_sent_ba
     """Its page shows the whole request, as debugging proxies and frameworks do."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope, receive)
+        request = Received(scope, receive)
         told = {"message": f"upstream failed for {dict(request.headers)}"}
         await Response(orjson.dumps(told), 503)(scope, receive, send)
 
@@ -141,3 +147,16 @@ async def test_address_that_is_a_secret_is_named_by_its_template() -> None:
 
     assert "DELETE /tokens/{token} answered 503" in raised.value.message
     assert "canaryofatoken" not in repr(raised.value.as_dict())
+
+
+def test_what_is_kept_for_a_call_is_not_shown_by_tracebacks_that_list_variables() -> None:
+    asked = call(
+        headers={"authorization": f"Bearer {SECRET}"},
+        form=HiddenValues(code=SECRET),
+        secrets=Hidden({SECRET}),
+    )
+    kept = (asked, secrets_of(asked), HiddenValues(code=SECRET), Hidden({SECRET}))
+    request = Request("POST", "/Login", json={"Password": SECRET}, headers={"x": SECRET})
+
+    assert repr(kept).count("Hidden") == 3
+    assert SECRET[:8] not in repr((*kept, request))

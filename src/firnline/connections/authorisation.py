@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from firnline.connections.cookies import cookie_line, split_cookie_line
 from firnline.connectors.auth_flows import ApiKey, Auth, Basic, Session
+from firnline.transport.concealing import Hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ class Authorisation:
             self.secrets + more.secrets,
         )
 
-    def hidden(self) -> frozenset[str]:
+    def hidden(self) -> Hidden:
         """Return everything that no text may quote."""
-        return frozenset((*self.secrets, *self.cookies.values()))
+        return Hidden((*self.secrets, *self.cookies.values()))
 
     def as_headers(self) -> dict[str, str]:
         """Return the headers to send, the cookies among them."""

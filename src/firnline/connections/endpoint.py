@@ -33,6 +33,7 @@ from firnline.connections.token_set import TokenSet
 from firnline.connectors.auth_flows import OAUTH, AuthorizationCode, ClientCredentials, OAuth
 from firnline.connectors.protocol import Response
 from firnline.transport import OutboundCall, ProviderAnswerError, ProviderError, Transport
+from firnline.transport.concealing import HiddenValues
 
 __all__ = [
     "ClientRefusedError",
@@ -89,12 +90,13 @@ def _call(
     repeatable: bool,
 ) -> OutboundCall:
     extras = {name: site.fill(value) for name, value in auth.token_parameters.items()}
-    body = {**site.connector.token_request_extras(site.settings), **extras, **grant}
+    told = site.connector.token_request_extras(site.settings)
+    body = HiddenValues({**told, **extras, **grant})
     headers = {"accept": "application/json"}
     if client is not None and _is_basic(auth):
         headers["authorization"] = client_header(client)
     elif client is not None:
-        body |= client.parameters()
+        body.update(client.parameters())
     place = auth.token_body if isinstance(auth, AuthorizationCode | ClientCredentials) else "form"
     return OutboundCall(
         destination=site.destination,
@@ -155,7 +157,8 @@ def _token(given: Any) -> SecretStr | None:
     """Return a token that can stand in a header, None when it is none."""
     if not isinstance(given, str) or not 0 < len(given) <= TOKEN_LENGTH_MAX:
         return None
-    return SecretStr(given) if given.isascii() and given.isprintable() else None
+    is_one = given.isascii() and given.isprintable() and given == given.strip()
+    return SecretStr(given) if is_one else None
 
 
 def _after(moment: datetime, lifetime_s: float | None) -> datetime | None:

@@ -39,14 +39,15 @@ class Request:
     next-page link): the transport refuses one whose origin is not the connection's.
     `repeatable` says that sending it twice changes nothing at the provider. `template` is the path
     with placeholders for ids, where figures could not tell an id from a name: `/things/{key}`.
+    Its repr shows where it goes only: what it brings are people's records, or a login's password.
     """
 
     method: str
     path: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    json: Any = None
-    form: Mapping[str, str] | None = None
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: Any = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
     repeatable: bool = True
     template: str = ""
 

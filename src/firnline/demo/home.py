@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from firnline.errors import UsageError
 from firnline.settings import Settings
 
@@ -78,7 +80,7 @@ def demo_settings(
     return Settings(
         _env_file=None,  # type: ignore[call-arg]  # known to pydantic-settings only
         home=home,
-        database_url="",
+        database_url=SecretStr(""),
         vault_key=None,
         jwt_keys={},
         jwt_issuer="firnline",

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import SecretStr
+from pydantic import SecretBytes, SecretStr
 
 from firnline.clock import Clock
 from firnline.errors import UsageError
@@ -58,6 +58,7 @@ class AlertWebhook:
     async def send(self, alert: Alert) -> None:
         """Deliver one alert; raises a ProviderError when it is not taken."""
         content = orjson.dumps(alert.as_dict())
+        key = self._key.get_secret_value()
         sent_at = str(int(self._clock.now().timestamp()))
         call = OutboundCall(
             self._destination,
@@ -67,7 +68,7 @@ class AlertWebhook:
                 "content-type": "application/json",
                 "webhook-id": alert.id,
                 "webhook-timestamp": sent_at,
-                "webhook-signature": signature(self._key, alert.id, sent_at, content),
+                "webhook-signature": signature(key, alert.id, sent_at, content),
             },
             content=content,
             repeatable=True,  # receivers know a repetition by its id
@@ -106,7 +107,7 @@ def alert_webhook(
     return AlertWebhook(url, secret, transport=transport, clock=clock).send
 
 
-def _key(secret: SecretStr) -> bytes:
+def _key(secret: SecretStr) -> SecretBytes:
     text = secret.get_secret_value().strip()
     try:
         if not text.startswith(SECRET_PREFIX):
@@ -119,4 +120,4 @@ def _key(secret: SecretStr) -> bytes:
             "FIRNLINE_ALERTS_SECRET is not a secret of Standard Webhooks",
             hint=_MAKE_ONE,
         )
-    return key
+    return SecretBytes(key)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from pydantic import SecretBytes
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -58,7 +59,7 @@ class AuditChain:
     def __init__(self, engine: AsyncEngine, reading: AsyncEngine, *, key: bytes) -> None:
         self._engine = engine
         self._reading = reading
-        self._key = key
+        self._key = SecretBytes(key)
 
     async def append(self, tenant: str, facts: Sequence[AuditFact]) -> None:
         """Add entries in one transaction, after whatever another process added."""
@@ -186,7 +187,7 @@ class AuditChain:
 
     def _seal_of(self, tenant: str, ends: ChainEnds) -> str:
         text = orjson.dumps([tenant, *asdict(ends).values()])
-        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+        return hmac.new(self._key.get_secret_value(), text, hashlib.sha256).hexdigest()
 
 
 def digest_of(

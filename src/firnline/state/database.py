@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from sqlalchemy import (
     Connection,
     MetaData,
@@ -122,9 +123,9 @@ def _sqlite(
     return engine
 
 
-def _server(url: str) -> AsyncEngine:
+def _server(url: SecretStr) -> AsyncEngine:
     try:
-        return create_async_engine(make_url(url), pool_pre_ping=True)
+        return create_async_engine(make_url(url.get_secret_value()), pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
         raise StateUnavailableError(
             "FIRNLINE_DATABASE_URL is not a usable database URL",

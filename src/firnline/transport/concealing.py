@@ -30,6 +30,20 @@ _SECRET_NAME = re.compile(
 _PUBLIC_NAMES = frozenset({"token_type_hint", "client_assertion_type", "token_type"})
 
 
+class Hidden(frozenset[str]):
+    """Texts that nothing shows: not its repr, so not a traceback that lists variables either."""
+
+    def __repr__(self) -> str:
+        return f"Hidden({len(self)})"
+
+
+class HiddenValues(dict[str, str]):
+    """Parameters whose values nothing shows; its repr has their names."""
+
+    def __repr__(self) -> str:
+        return f"HiddenValues({', '.join(self)})"
+
+
 def without_secrets(call: OutboundCall, text: str) -> str:
     """Return `text` without anything that `call` showed to be let in, nor a part of it."""
     return without(secrets_of(call), text)
@@ -50,7 +64,7 @@ def without(secrets: Collection[str], text: str) -> str:
     return text
 
 
-def secrets_of(call: OutboundCall) -> frozenset[str]:
+def secrets_of(call: OutboundCall) -> Hidden:
     """Return what `call` shows that no text may quote."""
     found = set(call.secrets)
     for name, value in call.headers.items():
@@ -59,7 +73,7 @@ def secrets_of(call: OutboundCall) -> frozenset[str]:
     for parameters in (call.params, call.form, call.json, _query_of(call.url)):
         if isinstance(parameters, Mapping):
             found.update(_of_parameters(parameters))
-    return frozenset(found - {""})
+    return Hidden(found - {""})
 
 
 def _of_header(name: str, value: str) -> Iterator[str]:

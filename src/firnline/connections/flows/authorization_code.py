@@ -7,6 +7,7 @@ from firnline.connections.flows.flow import FlowTools, Given
 from firnline.connections.flows.revocation import revoke_tokens
 from firnline.connections.site import Site
 from firnline.connectors.auth_flows import AuthorizationCode
+from firnline.transport.concealing import HiddenValues
 
 
 class AuthorizationCodeFlow:
@@ -17,12 +18,12 @@ class AuthorizationCodeFlow:
 
     async def obtain(self, site: Site, given: Given) -> TokenSet:
         """Exchange a code for tokens."""
-        grant = {
-            "grant_type": "authorization_code",
-            "code": given["code"].get_secret_value(),
-            "redirect_uri": given["redirect_uri"].get_secret_value(),
-            "code_verifier": given["verifier"].get_secret_value(),
-        }
+        grant = HiddenValues(
+            grant_type="authorization_code",
+            code=given["code"].get_secret_value(),
+            redirect_uri=given["redirect_uri"].get_secret_value(),
+            code_verifier=given["verifier"].get_secret_value(),
+        )
         # A code works once: asking twice could revoke what the first call obtained.
         return await self._ask(site, grant, repeatable=False)
 
@@ -32,10 +33,10 @@ class AuthorizationCodeFlow:
         assert isinstance(auth, AuthorizationCode)
         if tokens.refresh_token is None:
             raise GrantRefusedError(site.destination, "it ran out and cannot be renewed")
-        grant = {
-            "grant_type": "refresh_token",
-            "refresh_token": tokens.refresh_token.get_secret_value(),
-        }
+        grant = HiddenValues(
+            grant_type="refresh_token",
+            refresh_token=tokens.refresh_token.get_secret_value(),
+        )
         repeatable = auth.refresh == "reusable" or auth.refresh_grace_s > 0
         fresh = await self._ask(site, grant, repeatable=repeatable)
         return fresh.renewed_from(tokens)
@@ -44,6 +45,6 @@ class AuthorizationCodeFlow:
         """End the refresh token, and with it what it was good for."""
         return await revoke_tokens(site, tokens, self._tools)
 
-    async def _ask(self, site: Site, grant: dict[str, str], *, repeatable: bool) -> TokenSet:
+    async def _ask(self, site: Site, grant: HiddenValues, *, repeatable: bool) -> TokenSet:
         client = await self._tools.clients.find(site)
         return await self._tools.request(site, grant, repeatable=repeatable, client=client)

@@ -11,6 +11,7 @@ from firnline.connections.flows.revocation import revoke_tokens
 from firnline.connections.flows.signing import CLIENT_ASSERTION_TYPE, ClientKeyInvalidError, sign
 from firnline.connections.site import Site
 from firnline.connectors.auth_flows import ClientAssertion
+from firnline.transport.concealing import HiddenValues
 
 
 class ClientAssertionFlow:
@@ -25,11 +26,11 @@ class ClientAssertionFlow:
         Raises ClientKeyInvalidError too.
         """
         client = await self._tools.clients.find(site)
-        grant = {
-            "grant_type": "client_credentials",
-            "client_assertion_type": CLIENT_ASSERTION_TYPE,
-            "client_assertion": self._assertion(site, client),
-        }
+        grant = HiddenValues(
+            grant_type="client_credentials",
+            client_assertion_type=CLIENT_ASSERTION_TYPE,
+            client_assertion=self._assertion(site, client),
+        )
         # A repeated assertion only asks for one more token.
         return await self._tools.request(site, grant, repeatable=True)
 

@@ -12,6 +12,7 @@ from firnline.connections.flows.signing import CLIENT_ASSERTION_TYPE, sign
 from firnline.connections.site import Site
 from firnline.connectors.auth_flows import ClientCredentials
 from firnline.errors import UsageError
+from firnline.transport.concealing import HiddenValues
 
 ASSERTION_LIFETIME_S = 300
 # A token that ends within this time is waited for, where asking again gives the same one till then.
@@ -44,12 +45,12 @@ class ClientCredentialsFlow:
         client = await self._tools.clients.find(site)
         auth = site.auth
         assert isinstance(auth, ClientCredentials)
-        grant = {"grant_type": "client_credentials"}
+        grant = HiddenValues(grant_type="client_credentials")
         if auth.scopes:
             grant["scope"] = auth.scope_separator.join(map(site.fill, auth.scopes))
         named: Client | None = client
         if auth.assertion_algorithms and client.private_key_pem is not None:
-            grant |= self._by_assertion(site, auth, client)
+            grant.update(self._by_assertion(site, auth, client))
             named = None
         # One more token for the same client harms nobody.
         return await self._tools.request(site, grant, repeatable=True, client=named)

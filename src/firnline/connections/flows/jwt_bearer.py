@@ -13,6 +13,7 @@ from firnline.connections.flows.revocation import revoke_tokens
 from firnline.connections.flows.signing import sign
 from firnline.connections.site import Site
 from firnline.connectors.auth_flows import JwtBearer
+from firnline.transport.concealing import HiddenValues
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -29,7 +30,7 @@ class JwtBearerFlow:
         Raises ClientKeyInvalidError and ClientUsernameMissingError too.
         """
         client = await self._tools.clients.find(site)
-        grant = {"grant_type": GRANT_TYPE, "assertion": self._assertion(site, client)}
+        grant = HiddenValues(grant_type=GRANT_TYPE, assertion=self._assertion(site, client))
         # A repeated assertion only asks for one more token.
         return await self._tools.request(site, grant, repeatable=True)
 

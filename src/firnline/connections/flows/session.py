@@ -7,7 +7,7 @@ connection has one, stored as other tokens are and shared by all who call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -23,6 +23,7 @@ from firnline.connections.verdicts import judged, refusal_error
 from firnline.connectors.auth_flows import Session, fields_of
 from firnline.connectors.protocol import Grounds, Request, Response, Verdict
 from firnline.transport import OutboundCall, ProviderAnswerError, ProviderError
+from firnline.transport.concealing import Hidden, HiddenValues
 from firnline.transport.errors import provider_text
 
 LEAVING_S = 3.0  # of a session that another one replaces; it idles out else
@@ -39,8 +40,8 @@ class SessionFlow:
         """Log in; raises CredentialsRefusedError when they are not the right ones."""
         auth = site.auth
         assert isinstance(auth, Session)
-        plain = {name: each.get_secret_value() for name, each in given.items()}
-        body = {name: site.fill(value, **plain) for name, value in auth.body.items()}
+        plain = HiddenValues((name, each.get_secret_value()) for name, each in given.items())
+        body = HiddenValues((name, site.fill(value, **plain)) for name, value in auth.body.items())
         # Not repeatable: a login whose answer is lost keeps a licence until it idles out.
         login = Request("POST", auth.login_path, json=body, repeatable=False)
         response, verdict = await self._ask(
@@ -91,7 +92,7 @@ class SessionFlow:
         self,
         site: Site,
         request: Request,
-        secrets: Iterable[str],
+        secrets: Hidden,
         *,
         shown: Authorisation = Authorisation(),  # noqa: B008 - frozen
         deadline_s: float,
@@ -106,7 +107,7 @@ class SessionFlow:
             repeatable=request.repeatable,
             judge=partial(judged, site),
             target="token",
-            secrets=tuple(secrets),
+            secrets=secrets,
         )
         response = await self._tools.transport.send(call, deadline_s=deadline_s)
         return response, call.judge(response)
@@ -121,5 +122,7 @@ def _login_refusal(
     return CredentialsRefusedError(site.destination, f"the login was refused: {said}")
 
 
-def _secrets(auth: Session, plain: Mapping[str, str]) -> list[str]:
-    return [plain[field.name] for field in auth.fields if field.secret and field.name in plain]
+def _secrets(auth: Session, plain: Mapping[str, str]) -> Hidden:
+    return Hidden(
+        plain[field.name] for field in auth.fields if field.secret and field.name in plain
+    )
