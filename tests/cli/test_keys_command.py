@@ -153,3 +153,18 @@ def test_key_that_would_open_nothing_or_too_much_is_not_made(
 def test_name_that_no_line_can_show_is_refused(name: str) -> None:
     error = refusal("create", name, "--tenant", "acme", "--scope", "connections:read")
     assert error.code == "api_key_options"
+
+
+def test_list_is_readable_at_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words stand whole: no column is squeezed into pieces of a word."""
+    monkeypatch.setenv("COLUMNS", "80")
+    answer("create", "links", "--tenant", "acme", "--scope", "connect-links:write")
+    graphql = ("--tenant", "acme", "--scope", "graphql", "--as", "ana@acme.example")
+    answer("create", "nightly-report", *graphql, "--expires", "90d")
+    made = answer("create", "operations", "--all-tenants", "--scope", "connections:write")
+
+    page = keys("list").stdout
+
+    assert all(len(line) <= 80 for line in page.splitlines())
+    words = {"connect-links:write", "nightly-report", "ana@acme.example", made["id"], "current"}
+    assert words <= set(page.split())

@@ -17,6 +17,8 @@ from tests.connections.served import Served, served_project
 from typer.testing import CliRunner
 
 from firnline.cli.main import cli
+from firnline.connections.closed import ConnectionRevokedError
+from firnline.connections.site import NoOwnConnectionError
 from firnline.errors import FirnlineError
 
 COMMAND = str(Path(sys.executable).with_name("firnline"))
@@ -65,6 +67,47 @@ def test_list_names_every_declared_system_and_fails_while_one_does_not_work(
     assert "not_connected" in shown("list", "acme")
 
 
+def test_list_is_readable_at_eighty_columns(
+    connected: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words stand whole: no column is squeezed into pieces of a word."""
+    monkeypatch.setenv("COLUMNS", "80")
+    reason = "the provider offers no way to end it from here: remove the access there"
+    told("disable", "acme", "staples", "--reason", reason)
+
+    page = shown("list", "acme")
+
+    assert all(len(line) <= 80 for line in page.splitlines())
+    words = {*reason.split(), *PEOPLE["ann@north.test"].split(), "not_connected", "disabled"}
+    assert words <= set(page.split())
+
+
+def test_show_of_a_person_who_connected_nothing_says_so(connected: Served) -> None:
+    with pytest.raises(NoOwnConnectionError) as refused:
+        told("show", "acme", "staples", "--person", "bob@north.test")
+
+    assert refused.value.hint == "Run: firnline connect acme staples --person bob@north.test"
+
+
+def test_what_was_ended_cannot_be_switched_on(connected: Served) -> None:
+    told("revoke", "acme", "staples")
+
+    with pytest.raises(ConnectionRevokedError) as refused:
+        told("enable", "acme", "staples")
+
+    assert refused.value.hint == "To use it again, run: firnline connect acme staples"
+
+
+def test_what_is_switched_off_is_refused_with_the_command_that_switches_it_on(
+    connected: Served,
+) -> None:
+    told("disable", "acme", "staples")
+
+    (tried,) = told("test", "acme", exit_code=1)["tests"]
+
+    assert "firnline connections enable acme staples" in tried["error"]["hint"]
+
+
 def test_show_tells_whose_it_is_and_how_it_became_so(connected: Served) -> None:
     told("disable", "acme", "staples", "--reason", "audit")
 
@@ -83,7 +126,7 @@ def test_show_tells_whose_it_is_and_how_it_became_so(connected: Served) -> None:
 
 def test_test_asks_the_provider_and_fails_when_it_says_no(connected: Served) -> None:
     (tried,) = told("test", "acme")["tests"]
-    assert (tried["name"], tried["user"]) == ("staples", PEOPLE["ann@north.test"])
+    assert (tried["name"], tried["user_name"]) == ("staples", PEOPLE["ann@north.test"])
 
     connected.staples.keys.clear()
     connected.staples.revoke_all()

@@ -87,7 +87,7 @@ def connected(*arguments: str, stdin: str | None = None) -> Mapping[str, Any]:
 def test_key_is_read_from_a_file(desk: Desk) -> None:
     row = connected("calls", "--api-key-file", "key.txt")
 
-    assert (row["state"], row["user"]) == ("active", "Rita Robot")
+    assert (row["state"], row["user_name"]) == ("active", "Rita Robot")
 
 
 def test_secret_is_read_from_standard_input(desk: Desk) -> None:
@@ -101,7 +101,7 @@ def test_secret_is_read_from_standard_input(desk: Desk) -> None:
 def test_user_name_and_password_log_in(desk: Desk) -> None:
     row = connected("erp", "--username", USER, "--secret-file", "password.txt")
 
-    assert (row["state"], row["user"]) == ("active", "Max Manager")
+    assert (row["state"], row["user_name"]) == ("active", "Max Manager")
     assert len(desk.punch.sessions) == 1
 
 
@@ -115,7 +115,8 @@ def test_wrong_key_is_refused_with_a_next_step_and_leaves_nothing(desk: Desk) ->
     assert error.code == "credentials_refused"
     assert error.hint
     assert "canary" not in result.output + str(error.as_dict())
-    listed = orjson.loads(invoke("acme", "--list").stdout)["connections"]
+    shown = CliRunner().invoke(cli, ["connections", "list", "acme", "--json"]).stdout
+    listed = orjson.loads(shown)["tenants"][0]["connections"]
     assert {row["state"] for row in listed} == {"not_connected"}
 
 

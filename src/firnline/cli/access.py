@@ -20,7 +20,7 @@ from firnline.graph.policy.checks import Checks, until_settled
 from firnline.graph.request import GraphContext, unexecuted
 from firnline.graph.session import LazySnapshot, Session
 
-access = typer.Typer(help="Explain who may read what, and why.")
+access = typer.Typer(help="Explain who may read what, and why.", no_args_is_help=True)
 Tenant = Annotated[str, typer.Option(help="The tenant's name.")]
 
 

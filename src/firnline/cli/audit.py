@@ -18,7 +18,9 @@ from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, 
 from firnline.errors import UsageError
 from firnline.state.rows import AuditRow
 
-audit = typer.Typer(help="Show, export and verify the record of who read what.")
+audit = typer.Typer(
+    help="Show, export and verify the record of who read what.", no_args_is_help=True
+)
 
 _SHOWN_MAX = 100
 Person = Annotated[str, typer.Option(help="Only what this person read, by e-mail.")]

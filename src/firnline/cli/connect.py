@@ -6,25 +6,26 @@ import asyncio
 import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import SecretStr
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from firnline.app import App, opened
 from firnline.cli.callback import listening
 from firnline.cli.clients import ClientOptions
+from firnline.cli.connection_tables import statuses_table
 from firnline.cli.entering import completed, entered
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.connections import Connections
 from firnline.connections.site import declared_site
+from firnline.connections.statuses import NOT_CONNECTED
 from firnline.connectors.auth_flows import AuthorizationCode, JwtBearer, fields_of
 from firnline.errors import UsageError
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow
+from firnline.web.admin.forms import ConnectionList
 
 Show = Callable[[str], None]
 
@@ -44,12 +45,11 @@ class PersonOptionError(UsageError):
 def connect(
     tenant: TenantArgument,
     connection: Annotated[
-        str, typer.Argument(help="The connection's name [all that are not connected].")
+        str, typer.Argument(help="The connection's name; all that are not connected, unless named.")
     ] = "",
     person: Annotated[
         str, typer.Option(help="E-mail of whoever connects for themselves alone, to be verified.")
     ] = "",
-    listed: Annotated[bool, typer.Option("--list", help="Only show what is connected.")] = False,
     client_id: Annotated[
         str, typer.Option(help="Register this OAuth client for the connection first.")
     ] = "",
@@ -64,7 +64,10 @@ def connect(
         str, typer.Option(help="The provider's id of that key; of a person's, with --person.")
     ] = "",
     algorithm: Annotated[
-        str, typer.Option(help="How the key signs, such as PS256 or ES256 [the provider's first].")
+        str,
+        typer.Option(
+            help="How the key signs, such as ES256; the first the provider takes, if none."
+        ),
     ] = "",
     username: Annotated[
         str,
@@ -85,7 +88,10 @@ def connect(
         typer.Option("--other-account", help="Connect another account than before, for good."),
     ] = False,
     port: Annotated[
-        int, typer.Option(help="Callback port, where the provider wants it registered [any free].")
+        int,
+        typer.Option(
+            help="Port of the callback, where the provider wants it registered; 0 is any free one."
+        ),
     ] = 0,
     browser: Annotated[bool, typer.Option(help="Open the sign-in page in a browser.")] = True,
     directory: Directory = Path(),
@@ -116,19 +122,18 @@ def connect(
 
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
-            if not listed:
-                await _connect(
-                    *(app, tenant, connection, client, given),
-                    show=show,
-                    port=port,
-                    person=person,
-                    other_account=other_account,
-                )
-            rows = await _statuses(app, tenant)
+            await _connect(
+                *(app, tenant, connection, client, given),
+                show=show,
+                port=port,
+                person=person,
+                other_account=other_account,
+            )
+            statuses = await app.connections.statuses(app.tenant(tenant))
         if as_json:
-            print_json({"tenant": tenant, "connections": rows})
+            print_json(ConnectionList.of(tenant, statuses).model_dump())
         else:
-            Console().print(_table(tenant, rows))
+            Console().print(statuses_table(tenant, statuses))
 
     run(work)
 
@@ -199,55 +204,11 @@ async def _connect(
 
 
 async def _unconnected(app: App, spec: TenantSpec) -> list[str]:
-    stored = {row.name: row for row in await app.state.connections(spec.tenant)}
+    """Return the organisation's connections that wait for somebody; not those that were ended."""
     return [
-        name
-        for name in spec.connections
-        if name not in stored or stored[name].state in ("pending", "needs_reconnect")
+        each.name
+        for each in await app.connections.statuses(spec)
+        if each.is_declared
+        and not each.person
+        and each.state in (NOT_CONNECTED, "pending", "needs_reconnect")
     ]
-
-
-async def _statuses(app: App, tenant: str) -> list[dict[str, Any]]:
-    spec = app.tenant(tenant)
-    stored = {row.name: row for row in await app.state.connections(tenant)}
-    rows = [
-        _status(name, declared.provider, stored.get(name))
-        for name, declared in sorted(spec.connections.items())
-    ]
-    own = await app.state.personal_connections(tenant)
-    return rows + [
-        {**_status(row.name, row.provider, row), "person": row.person}
-        for row in own
-        if row.name in spec.connections
-    ]
-
-
-def _status(name: str, provider: str, row: ConnectionRow | None) -> dict[str, Any]:
-    if row is None:
-        return {"name": name, "provider": provider, "state": "not_connected"}
-    return {
-        "name": name,
-        "provider": provider,
-        "state": row.state,
-        "reason": row.state_reason,
-        "account": row.account,
-        "account_name": row.account_name,
-        "user": row.user_name,
-        "token_expires_at": row.expires_at,
-        "updated_at": row.updated_at,
-    }
-
-
-def _table(tenant: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(
-        title=f"Connections of {tenant}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for heading in ("Connection", "Provider", "State"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("Account", "Connected as", "Why"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        named = (row.get(key) or "" for key in ("account_name", "user", "reason"))
-        whose = f" of {row['person']}" if "person" in row else ""
-        table.add_row(f"{row['name']}{whose}", row["provider"], row["state"], *named)
-    return table

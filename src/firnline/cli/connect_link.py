@@ -11,6 +11,7 @@ from rich.console import Console
 
 from firnline.app import opened
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
+from firnline.web.admin.forms import ConnectLinkMade
 
 
 def link(
@@ -19,7 +20,8 @@ def link(
         str, typer.Option(help="E-mail of the one person who connects their own accounts with it.")
     ] = "",
     connection: Annotated[
-        list[str] | None, typer.Option(help="Offer this system only; repeat for several [all].")
+        list[str] | None,
+        typer.Option(help="Offer this connection; repeat for several. All, unless named."),
     ] = None,
     hours: Annotated[
         int, typer.Option(help="How long the link can be opened: up to seven days.", min=1, max=168)
@@ -49,8 +51,7 @@ def link(
                 is_shared=shared,
             )
         if as_json:
-            facts = {"url": made.url, "tenant": tenant, "expires_at": made.link.expires_at}
-            print_json(facts | {"person": made.link.person} if person else facts)
+            print_json(ConnectLinkMade.of(made).model_dump())
             return
         console = Console(soft_wrap=True)
         console.print(made.url, markup=False, highlight=False)

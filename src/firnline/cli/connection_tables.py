@@ -25,24 +25,19 @@ _STYLES = {
 
 
 def statuses_table(tenant: str, statuses: Iterable[ConnectionStatus]) -> Table:
-    """Return one line for each connection."""
+    """Return one row for each connection, of several lines where there is more to say.
+
+    80 columns are enough: names may wrap, states and times never do.
+    """
     table = Table(
         title=f"Connections of {tenant}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for heading in ("Connection", "Provider", "State", "Since"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("Account", "Connected as", "Why"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("Connection", overflow="fold")
+    table.add_column("State", no_wrap=True)
+    table.add_column("Since (UTC)", no_wrap=True)
+    table.add_column("Account", overflow="fold")
     for each in statuses:
-        table.add_row(
-            _text(f"{each.name} of {each.person}" if each.person else each.name),
-            _text(each.provider),
-            _state(each.state),
-            _text(_moment(each.state_at)),
-            _text(each.account_name),
-            _text(each.user_name),
-            _text(_why(each)),
-        )
+        table.add_row(_named(each), _state(each.state), _minute(each.state_at), _accounted(each))
     return table
 
 
@@ -101,10 +96,23 @@ def event_line(event: ConnectionEvent) -> str:
     )
 
 
-def _why(status: ConnectionStatus) -> str:
-    if status.reason or status.is_declared:
-        return status.reason
-    return "no longer declared"
+def _named(status: ConnectionStatus) -> Text:
+    """Return the name, and below it the provider where its name is another, and the person."""
+    provider = "" if status.provider == status.name else status.provider
+    whose = f"of {status.person}" if status.person else ""
+    return _lines(_text(status.name), provider, whose)
+
+
+def _accounted(status: ConnectionStatus) -> Text:
+    """Return the account, as whom it is connected, and why it is in its state."""
+    user = f"as {status.user_name}" if status.user_name else ""
+    undeclared = "" if status.is_declared else "no longer declared in the tenant's YAML"
+    return _lines(_text(status.account_name), user, status.reason, undeclared)
+
+
+def _lines(first: Text, *further: str) -> Text:
+    lines = [first, *(Text(each, style="dim") for each in further)]
+    return Text("\n").join(line for line in lines if line)
 
 
 def _state(state: str) -> Text:
@@ -121,3 +129,7 @@ def _in_brackets(text: str) -> str:
 
 def _moment(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _minute(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"

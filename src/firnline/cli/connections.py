@@ -13,16 +13,18 @@ from rich.console import Console
 from firnline.app import App, opened
 from firnline.cli.connection_tables import event_line, events_table, facts_table, statuses_table
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
-from firnline.connections.site import UnknownConnectionError, address_of
-from firnline.connections.statuses import NOT_CONNECTED, ConnectionStatus, status_of
+from firnline.connections.site import UnknownConnectionError
+from firnline.connections.statuses import NOT_CONNECTED, ConnectionStatus, chosen, status_of
 from firnline.errors import FirnlineError, UsageError
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionEvent, ConnectionRow
-from firnline.web.admin.forms import Connection, Event
+from firnline.web.admin.forms import Connection, ConnectionList, Event
 
 EVENTS_SHOWN = 10
 
-connections = typer.Typer(help="Show connections, try, renew, end and watch them.")
+connections = typer.Typer(
+    help="Show connections, try, renew, end and watch them.", no_args_is_help=True
+)
 
 NameArgument = Annotated[str, typer.Argument(help="The connection's name.")]
 Person = Annotated[str, typer.Option(help="E-mail of whose own connection is meant.")]
@@ -37,7 +39,7 @@ class RevokeOptionsError(UsageError):
 
 @connections.command("list")
 def list_connections(
-    tenant: Annotated[str, typer.Argument(help="The tenant's name [all].")] = "",
+    tenant: Annotated[str, typer.Argument(help="The tenant's name; all, unless named.")] = "",
     directory: Directory = Path(),
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +91,10 @@ def show(
 @connections.command()
 def test(
     tenant: TenantArgument,
-    name: Annotated[str, typer.Argument(help="The connection's name [all that work].")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(help="The connection's name; all that somebody connected, unless named."),
+    ] = "",
     person: Person = "",
     directory: Directory = Path(),
     as_json: AsJson = False,
@@ -204,9 +209,9 @@ def enable(
 
 @connections.command()
 def watch(
-    tenant: Annotated[str, typer.Argument(help="The tenant's name [all].")] = "",
+    tenant: Annotated[str, typer.Argument(help="The tenant's name; all, unless named.")] = "",
     after: Annotated[
-        int, typer.Option(min=0, help="Go on after the change of that number [the newest].")
+        int, typer.Option(min=0, help="Go on after the change of that number; the newest, if none.")
     ] = -1,
     directory: Directory = Path(),
     as_json: AsJson = False,
@@ -257,7 +262,13 @@ async def _tested(app: App, spec: TenantSpec, name: str, person: str) -> dict[st
         raise
     except FirnlineError as error:
         return {"name": name, "error": error.as_dict()}
-    return {"name": name, "account": who.account_name, "user": who.user_name}
+    return {
+        "name": name,
+        "account": who.account,
+        "account_name": who.account_name,
+        "user_key": who.user_key,
+        "user_name": who.user_name,
+    }
 
 
 def _print_test(console: Console, tried: dict[str, Any]) -> None:
@@ -265,7 +276,7 @@ def _print_test(console: Console, tried: dict[str, Any]) -> None:
     error = tried.get("error")
     if error is None:
         console.print(f"[green]works[/]  {name}", end="  ")
-        console.print(f"{tried['account']}, as {tried['user']}", markup=False)
+        console.print(f"{tried['account_name']}, as {tried['user_name']}", markup=False)
         return
     console.print(f"[red]fails[/]  {name}", end="  ")
     console.print(f"[{error['code']}] {error['message']}", markup=False)
@@ -274,10 +285,7 @@ def _print_test(console: Console, tried: dict[str, Any]) -> None:
 
 
 async def _status(app: App, spec: TenantSpec, name: str, person: str) -> ConnectionStatus:
-    for status in await app.connections.statuses(spec):
-        if (status.name, status.person) == (name, address_of(person)):
-            return status
-    raise UnknownConnectionError(spec.tenant, name, list(spec.connections))
+    return chosen(spec, await app.connections.statuses(spec), name, person)
 
 
 async def _stored(app: App, spec: TenantSpec) -> list[str]:
@@ -306,7 +314,7 @@ def _is_broken(status: ConnectionStatus) -> bool:
 
 
 def _listed(tenant: str, statuses: Sequence[ConnectionStatus]) -> dict[str, Any]:
-    return {"tenant": tenant, "connections": [_facts(each) for each in statuses]}
+    return ConnectionList.of(tenant, statuses).model_dump()
 
 
 def _facts(status: ConnectionStatus) -> dict[str, Any]:

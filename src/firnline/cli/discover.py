@@ -20,7 +20,7 @@ from firnline.errors import FirnlineError
 
 ConnectionOption = Annotated[
     list[str] | None,
-    typer.Option("--connection", "-c", help="Only this connection; repeatable [all]."),
+    typer.Option("--connection", "-c", help="Only this connection; repeatable. All, unless named."),
 ]
 
 

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from firnline.access.api_keys import INSTALLATION, SCOPES, KeyText, draw_key
 from firnline.access.principal import person_of
@@ -22,7 +23,7 @@ from firnline.errors import FirnlineError, UsageError
 from firnline.spec.durations import duration
 from firnline.state.api_keys import ApiKeyRow
 
-keys = typer.Typer(help="Make, list and revoke API keys for programs.")
+keys = typer.Typer(help="Make, list and revoke API keys for programs.", no_args_is_help=True)
 
 _NAME_LENGTH_MAX = 100
 _AGENT = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}")
@@ -66,7 +67,7 @@ def create(
         str, typer.Option(help="Which agent acts for the person with it, as a token's act.sub.")
     ] = "",
     expires: Annotated[
-        str, typer.Option(help="For how long it is valid, such as 12h or 90d [for good].")
+        str, typer.Option(help="For how long it is valid, such as 12h or 90d; for good, if absent.")
     ] = "",
     directory: Directory = Path(),
     as_json: AsJson = False,
@@ -226,31 +227,39 @@ def _facts(row: ApiKeyRow, now: datetime) -> dict[str, Any]:
 
 
 def _whose(row: ApiKeyRow) -> str:
-    return "the installation" if row.tenant == INSTALLATION else row.tenant
+    return "all tenants" if row.tenant == INSTALLATION else row.tenant
 
 
 _COLOURS = {"current": "green", "expired": "yellow", "revoked": "dim"}
 
 
 def _table(rows: Sequence[ApiKeyRow], now: datetime) -> Table:
+    """Return a row for each key, of several lines: 80 columns are enough."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("Id", "Name", "For", "Scopes", "As", "Standing", "Expires", "Last used"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "Id")
+    table.add_column("Key", overflow="fold", min_width=16)  # as long as an id, which is copied
+    table.add_column("For", overflow="fold")
+    table.add_column("Opens", overflow="fold", min_width=max(map(len, SCOPES)))
+    table.add_column("Standing (UTC)", no_wrap=True)
     for row in rows:
-        standing = _standing(row, now)
-        asks_as = f"{row.agent} for {row.person}" if row.agent else row.person
-        cells = (row.key_id, row.name, _whose(row), ", ".join(row.scopes), asks_as)
+        asks = (f"as {row.person}" if row.person else "", f"by {row.agent}" if row.agent else "")
         table.add_row(
-            *(escape(each) for each in cells),
-            f"[{_COLOURS[standing]}]{standing}[/]",
-            _day(row.expires_at),
-            _day(row.used_at),
+            _lines(row.name, row.key_id),
+            _lines(_whose(row)),
+            _lines(*row.scopes, *asks),
+            _stands(row, now),
         )
     return table
 
 
-def _day(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+def _stands(row: ApiKeyRow, now: datetime) -> Text:
+    standing = _standing(row, now)
+    moments = {"until": row.expires_at, "revoked": row.revoked_at, "used": row.used_at}
+    told = (f"{what} {at:%Y-%m-%d %H:%M}" for what, at in moments.items() if at is not None)
+    return Text("\n").join((Text(standing, style=_COLOURS[standing]), *map(Text, told)))
+
+
+def _lines(*lines: str) -> Text:
+    return Text("\n".join(filter(None, lines)))
 
 
 def _lifetime(text: str) -> timedelta | None:

@@ -128,7 +128,8 @@ def sandbox(
         list[str] | None, typer.Option(help="Tenant to serve; repeat for several.")
     ] = None,
     provider: Annotated[
-        list[str] | None, typer.Option(help="Provider to serve; repeat for several [all].")
+        list[str] | None,
+        typer.Option(help="Provider to serve; repeat for several. All, unless named."),
     ] = None,
     scale: Annotated[float, typer.Option(help="Size; 1 has about 2,000 accounts a tenant.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 7,

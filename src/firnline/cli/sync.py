@@ -27,7 +27,11 @@ def sync(
     connection: ConnectionOption = None,
     object_: Annotated[
         list[str] | None,
-        typer.Option("--object", "-o", help="Only this object of the provider; repeatable [all]."),
+        typer.Option(
+            "--object",
+            "-o",
+            help="Only this object of the provider; repeatable. All, unless named.",
+        ),
     ] = None,
     full: Annotated[
         bool,

@@ -21,7 +21,9 @@ from firnline.settings import read_settings
 from firnline.state import State
 from firnline.state.keys import EVERYONE
 
-vault = typer.Typer(help="Show and rotate the keys that secrets are sealed with.")
+vault = typer.Typer(
+    help="Show and rotate the keys that secrets are sealed with.", no_args_is_help=True
+)
 
 
 @vault.command()

@@ -74,14 +74,23 @@ class ConnectionDisabledError(ConnectionClosedError):
         because = f": {reason}" if reason else ""
         super().__init__(
             f"{site.destination.label} is disabled{because}",
-            hint="Enable it again to use it: its authorisation is kept.",
+            hint=f"Its authorisation is kept; to use it again, run: {enable_command(site)}",
         )
 
 
 def connect_command(site: Site) -> str:
     """Return the command that connects a system."""
+    return f"firnline connect {_whole_name(site)}"
+
+
+def enable_command(site: Site) -> str:
+    """Return the command that switches a connection on again."""
+    return f"firnline connections enable {_whole_name(site)}"
+
+
+def _whole_name(site: Site) -> str:
     whose = f" --person {site.person}" if site.person else ""
-    return f"firnline connect {site.tenant} {site.name}{whose}"
+    return f"{site.tenant} {site.name}{whose}"
 
 
 def closed_by(site: Site, row: ConnectionRow | None) -> ConnectionClosedError | None:

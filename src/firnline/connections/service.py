@@ -25,7 +25,7 @@ from firnline.connections.authorize import (
 from firnline.connections.changing import Changing, stored_site
 from firnline.connections.channel import Channel
 from firnline.connections.clients import ClientRegistry
-from firnline.connections.closed import NotConnectedError
+from firnline.connections.closed import ConnectionRevokedError, NotConnectedError
 from firnline.connections.csrf import CsrfTokens
 from firnline.connections.entering import entered_fields, tried
 from firnline.connections.flows import Flows, Given
@@ -362,9 +362,16 @@ class Connections:
     async def enable(
         self, tenant_spec: TenantSpec, name: str, *, person: str = ""
     ) -> ConnectionRow:
-        """Switch a connection on again; raises UnknownConnectionError or NotConnectedError."""
+        """Switch a connection on again.
+
+        Raises UnknownConnectionError, NotConnectedError, or ConnectionRevokedError for one that
+        was ended: nothing was kept that could be switched on.
+        """
         held = await self._held(tenant_spec, name, person)
-        return _found(held, await self._changing.enable(held))
+        row = _found(held, await self._changing.enable(held))
+        if row.state == "revoked":
+            raise ConnectionRevokedError(stored_site(row), row.state_reason)
+        return row
 
     async def events(
         self, after: int = 0, *, tenant: str = "", limit: int = EVENTS_PAGE

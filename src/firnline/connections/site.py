@@ -37,6 +37,19 @@ class UnknownConnectionError(UsageError):
         )
 
 
+class NoOwnConnectionError(UsageError):
+    """The person has not connected that system for themselves."""
+
+    code = "unknown_connection"
+    status = 404
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(
+            f"{site.person} has no {site.name!r} of their own at {site.tenant!r}",
+            hint=f"Run: firnline connect {site.tenant} {site.name} --person {site.person}",
+        )
+
+
 class ConnectionSettingsError(UsageError):
     """The tenant's YAML gives a connection settings that its connector cannot use."""
 

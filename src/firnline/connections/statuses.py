@@ -6,12 +6,18 @@ No secret is part of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from firnline.connections.closed import changed_since
-from firnline.connections.site import Site, declared_site
+from firnline.connections.site import (
+    NoOwnConnectionError,
+    Site,
+    UnknownConnectionError,
+    address_of,
+    declared_site,
+)
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow, State
 
@@ -50,6 +56,22 @@ async def statuses_of(state: State, spec: TenantSpec) -> list[ConnectionStatus]:
     stored = {row.name: row for row in await state.connections(spec.tenant)}
     own = await state.personal_connections(spec.tenant)
     return [*_organisation(spec, stored), *(status_of(spec, row) for row in own)]
+
+
+def chosen(
+    spec: TenantSpec, statuses: Iterable[ConnectionStatus], name: str, person: str = ""
+) -> ConnectionStatus:
+    """Return one of a tenant's statuses: the organisation's of that name, or a person's own.
+
+    Raises UnknownConnectionError, and NoOwnConnectionError where that person has none.
+    """
+    whose = address_of(person)
+    for status in statuses:
+        if (status.name, status.person) == (name, whose):
+            return status
+    if whose and name in spec.connections:
+        raise NoOwnConnectionError(declared_site(spec, name).of(whose))
+    raise UnknownConnectionError(spec.tenant, name, list(spec.connections))
 
 
 def status_of(spec: TenantSpec, row: ConnectionRow) -> ConnectionStatus:

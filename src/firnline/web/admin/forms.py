@@ -6,6 +6,7 @@ them. No token, and nothing that opens anything but a connect link's address, is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -78,6 +79,11 @@ class ConnectionList(Form):
 
     tenant: str
     connections: tuple[Connection, ...]
+
+    @classmethod
+    def of(cls, tenant: str, statuses: Iterable[ConnectionStatus]) -> ConnectionList:
+        """Return the form of a tenant's statuses."""
+        return cls(tenant=tenant, connections=tuple(Connection.of(each) for each in statuses))
 
 
 class Tested(Form):

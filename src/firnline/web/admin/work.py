@@ -14,8 +14,7 @@ from starlette.types import ASGIApp
 
 from firnline.access.api_keys import INSTALLATION
 from firnline.app import App
-from firnline.connections.site import UnknownConnectionError, address_of
-from firnline.connections.statuses import ConnectionStatus, status_of
+from firnline.connections.statuses import ConnectionStatus, chosen, status_of
 from firnline.errors import FirnlineError
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionRow
@@ -59,12 +58,10 @@ class AdminWork:
     async def connections(self, asked: Asked) -> ConnectionList:
         """List a tenant's connections."""
         statuses = await self._app.connections.statuses(self._spec(asked.tenant))
-        return ConnectionList(
-            tenant=asked.tenant, connections=tuple(Connection.of(each) for each in statuses)
-        )
+        return ConnectionList.of(asked.tenant, statuses)
 
     async def connection(self, asked: Asked) -> Connection:
-        """Show one connection; raises UnknownConnectionError."""
+        """Show one connection; raises UnknownConnectionError or NoOwnConnectionError."""
         spec = self._spec(asked.tenant)
         return Connection.of(await self._status(spec, asked.name, _person(asked)))
 
@@ -161,11 +158,7 @@ class AdminWork:
         return "" if asked.caller.tenant == INSTALLATION else asked.caller.tenant
 
     async def _status(self, spec: TenantSpec, name: str, person: str) -> ConnectionStatus:
-        statuses = await self._app.connections.statuses(spec)
-        for status in statuses:
-            if (status.name, status.person) == (name, address_of(person)):
-                return status
-        raise UnknownConnectionError(spec.tenant, name, list(spec.connections))
+        return chosen(spec, await self._app.connections.statuses(spec), name, person)
 
     async def _recorded(self, asked: Asked, action: str, work: Awaitable[T]) -> T:
         """Do what was asked and put on record that it was, however it ended."""
