@@ -13,7 +13,7 @@ from dataclasses import replace
 from firnline.clock import Clock
 from firnline.connections.channel import Channel
 from firnline.connections.flows import Flows
-from firnline.connections.renewals import Renewals
+from firnline.connections.renewals import Old, Renewals
 from firnline.connections.saving import Held, changed
 from firnline.connections.site import Site, site_at
 from firnline.connections.standing import can_renew, standing
@@ -34,6 +34,13 @@ class NotRenewableError(UsageError):
     """Nothing renews this connection but connecting it again."""
 
     code = "not_renewable"
+    status = 409
+
+
+class StillPendingError(UsageError):
+    """The connection waits for somebody to confirm it."""
+
+    code = "still_pending"
     status = 409
 
 
@@ -70,7 +77,7 @@ class Changing:
                 f"{site.destination.label} connects by {site.auth.flow}: nothing renews it",
                 hint=f"Connect it again: firnline connect {site.tenant} {site.name}",
             )
-        await self._renewals.renewed(site, tokens.access_token)
+        await self._renewals.renewed(site, Old(tokens.access_token))
         return (await self._renewals.current(site))[0]
 
     async def revoke(self, held: Held, reason: str) -> ConnectionRow | None:
@@ -103,15 +110,26 @@ class Changing:
 
         own = await self._state.personal_connections(tenant)
         rows = [*await self._state.connections(tenant), *own]
-        ended = await asyncio.gather(*(one(row) for row in rows))
-        return [row for row in ended if row is not None]
+        ended = await asyncio.gather(*(one(row) for row in rows), return_exceptions=True)
+        for failed in ended:  # told once all others have ended
+            if isinstance(failed, BaseException):
+                raise failed
+        return [row for row in ended if isinstance(row, ConnectionRow)]
 
     async def disable(self, held: Held, reason: str) -> ConnectionRow | None:
-        """Switch a connection off; its token is kept. Returns None when there is none."""
+        """Switch a connection off; its token is kept. Returns None when there is none.
+
+        Raises StillPendingError: switched on again it would be used without being confirmed.
+        """
 
         async def off(row: ConnectionRow | None) -> ConnectionRow | None:
             if row is None or row.token_ciphertext is None or row.state == "disabled":
                 return None
+            if row.state == "pending":
+                raise StillPendingError(
+                    f"{row.name!r} of {row.tenant!r} waits to be confirmed, and is not used yet",
+                    hint="Confirm its account first, or revoke the connection.",
+                )
             now = self._clock.now()
             return replace(row, state="disabled", state_reason=reason, updated_at=now)
 
@@ -153,8 +171,8 @@ class Changing:
         """Ask the provider to end a token that is not stored any more; return what came of it."""
         if row.token_ciphertext is None:
             return ""
-        site = stored_site(row)
         try:
+            site = stored_site(row)  # its connector may be gone
             tokens = await self._renewals.opened(site, row)
             if await self._flows.revoke(site, tokens):
                 return "the provider ended it, too"

@@ -59,29 +59,36 @@ class Keeping:
     async def keep_on(self, tenants: Mapping[str, TenantSpec]) -> None:
         """Look after all connections for good; of several processes one does."""
         while True:
-            try:
-                now = self._clock.now()
-                leases = self._state.leases
-                if await leases.hold(LEASE, self._holder, ttl_s=LEASE_S, now=now) is not None:
-                    await self.look(tenants)
-            except FirnlineError as error:
-                _LOG.warning("connections were not kept fresh: %s", error.message)
-            except ExceptionGroup as failed:
-                # It must go on all the same: what idles meanwhile dies. A driver's text is dropped.
-                names = {type(error).__name__ for error in failed.exceptions}
-                _LOG.error("connections were not kept fresh: %s", ", ".join(sorted(names)))
+            # It must go on whatever fails: what idles meanwhile dies.
+            for failed in await asyncio.gather(self._look_alone(tenants), return_exceptions=True):
+                if isinstance(failed, FirnlineError):
+                    _LOG.warning("connections were not kept fresh: %s", failed.message)
+                elif failed is not None:  # a driver's text is dropped
+                    _LOG.error("connections were not kept fresh: %s", type(failed).__name__)
             await self._clock.sleep(EVERY_S * (0.5 + self._draw()))
+
+    async def _look_alone(self, tenants: Mapping[str, TenantSpec]) -> None:
+        leases, now = self._state.leases, self._clock.now()
+        if await leases.hold(LEASE, self._holder, ttl_s=LEASE_S, now=now) is not None:
+            await self.look(tenants)
 
     async def look(self, tenants: Mapping[str, TenantSpec]) -> None:
         """Renew once what ends soon; what fails is noted with the connection and rests."""
         now = self._clock.now()
-        soon = Soon(now + KEPT_AHEAD, now + EXPIRING_AHEAD, failed_after=now - FAILED_REST)
+        soon = Soon(now + KEPT_AHEAD, now + EXPIRING_AHEAD, now - FAILED_REST, now + FAILED_REST)
         places = asyncio.Semaphore(AT_ONCE_MAX)
-        async with asyncio.TaskGroup() as group:
-            for tenant, name, person in await self._state.connections_ending(soon):
-                spec = tenants.get(tenant)
-                if spec is not None and name in spec.connections:
-                    group.create_task(self._kept(places, spec, name, person))
+        due = [
+            (tenants[tenant], name, person)
+            for tenant, name, person in await self._state.connections_ending(soon)
+            if tenant in tenants and name in tenants[tenant].connections
+        ]
+        kept = (self._kept(places, *each) for each in due)
+        # A connector's mistake with one connection must not let all others idle out.
+        ended = await asyncio.gather(*kept, return_exceptions=True)
+        for (spec, name, _person), failed in zip(due, ended, strict=True):
+            if failed is not None:
+                what = (name, spec.tenant, type(failed).__name__)
+                _LOG.error("connection %r of %r was not kept fresh: %s", *what)
 
     async def _kept(
         self, places: asyncio.Semaphore, spec: TenantSpec, name: str, person: str

@@ -14,7 +14,7 @@ import random
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import SecretStr
@@ -25,20 +25,38 @@ from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError,
 from firnline.connections.flows import Flows
 from firnline.connections.saving import Change, changed
 from firnline.connections.site import Site
-from firnline.connections.standing import can_renew, ends_at, moment, standing
+from firnline.connections.standing import can_renew, ends_at, is_due, moment, standing
 from firnline.connections.vault import Vault
 from firnline.connectors.auth_flows import AuthorizationCode, ClientCredentials
 from firnline.flights import Flights
-from firnline.state import ConnectionRow, State, StateUnavailableError
+from firnline.state import ConnectionRow, StaleRowError, State, StateUnavailableError
 from firnline.transport import ProviderError, ProviderRateLimitedError, ProviderUnavailableError
 
 LEASE_MARGIN_S = 5.0  # for storing what came, after the provider's time was up
 WAIT_S = 0.05
 WAIT_MAX_S = 0.5
 JOINS_MAX = 4
-STORE_WAITS_S = (0.2, 0.5, 1.0, 2.0)
+STORE_WAIT_S = 0.2
+STORE_WAIT_MAX_S = 1.0
+STORE_FOR_S = 900.0  # what a provider gave once is not let go sooner
+FINISHING_S = 10.0  # when this process is about to end
+# Longer than whoever still tries to store what it was given waits between two attempts.
+TAKEOVER_WAIT_S = 2 * STORE_WAIT_MAX_S
 # What the provider answers when it did not even look at the refresh token.
 UNTOUCHED = (ClientRefusedError, ProviderRateLimitedError)
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A token to be replaced: because the provider refused it, or only because it runs out."""
+
+    token: SecretStr
+    is_refused: bool = True
+
+    def is_replaced_by(self, tokens: TokenSet, now: datetime) -> bool:
+        """Say whether `tokens` are what was wanted; one that runs out may be made to last."""
+        is_other = tokens.access_token != self.token
+        return is_other or not (self.is_refused or is_due(tokens, now))
 
 
 class Renewals:
@@ -61,13 +79,13 @@ class Renewals:
         self._ttl_s = deadline_s + LEASE_MARGIN_S
         self._draw = draw
         self._holder = f"{os.getpid()} {secrets.token_hex(8)}"
-        self._is_finishing = False
+        self._finish_by: float | None = None
         # A rotated token must not be lost: what began is not cancelled with whoever wanted it.
         self._flights: Flights[tuple[str, str], TokenSet | None] = Flights(goes_on=True)
 
     async def finish(self) -> None:
         """Wait for what is under way here, and for other processes no longer."""
-        self._is_finishing = True
+        self._finish_by = self._clock.monotonic() + FINISHING_S
         await self._flights.finish()
 
     async def current(self, site: Site) -> tuple[ConnectionRow, TokenSet]:
@@ -79,16 +97,18 @@ class Renewals:
         assert row is not None
         return row, await self.opened(site, row)
 
-    async def renewed(self, site: Site, rejected: SecretStr) -> TokenSet:
-        """Return other tokens than `rejected`, obtained here or by another process.
+    async def renewed(self, site: Site, old: Old) -> TokenSet:
+        """Return other tokens than `old`, obtained here or by another process.
 
         The same where the provider gives one token to all who ask, until it ends. Raises a
         ConnectionClosedError or a ProviderError.
         """
         for _ in range(JOINS_MAX):
-            tokens = await self._join(site, rejected, waits=True)
+            tokens = await self._join(site, old, waits=True)
             # Else the flight that was joined would not wait, or had obtained the rejected one.
-            if tokens is not None and (tokens.access_token != rejected or _is_kept(site)):
+            if tokens is None:
+                continue
+            if old.is_replaced_by(tokens, self._clock.now()) or _is_kept(site):
                 return tokens
         raise ProviderUnavailableError(
             site.destination, "it gives the same token again instead of another"
@@ -96,7 +116,7 @@ class Renewals:
 
     async def renewed_early(self, site: Site, old: SecretStr) -> TokenSet | None:
         """Return other tokens than `old`, None when another process is about to obtain them."""
-        return await self._join(site, old, waits=False)
+        return await self._join(site, Old(old), waits=False)
 
     async def given_up(self, site: Site, rejected: SecretStr, reason: str) -> ConnectionRow | None:
         """Mark a connection as needing a person, unless its token is another than `rejected`."""
@@ -166,11 +186,11 @@ class Renewals:
             )
         )
 
-    async def _join(self, site: Site, old: SecretStr, *, waits: bool) -> TokenSet | None:
+    async def _join(self, site: Site, old: Old, *, waits: bool) -> TokenSet | None:
         key = (site.tenant, site.holder)
         return await self._flights.join(key, lambda: self._flight(site, old, waits=waits))
 
-    async def _flight(self, site: Site, old: SecretStr, *, waits: bool) -> TokenSet | None:
+    async def _flight(self, site: Site, old: Old, *, waits: bool) -> TokenSet | None:
         lease = f"refresh {site.tenant} {site.holder}"
         tokens = await self._lease_or_tokens(site, old, lease, waits=waits)
         if not isinstance(tokens, bool):
@@ -178,40 +198,60 @@ class Renewals:
         if not tokens:
             return None
         try:
-            row, stored = await self.current(site)
-            if stored.access_token != old:
-                return stored  # stored after the last look, before the lease was free
-            return await self._asked(site, row, stored)
+            return await self._renewed_alone(site, old, lease)
         finally:
             with suppress(StateUnavailableError):  # then it ends by itself
                 await self._state.leases.release(lease, self._holder, now=self._clock.now())
 
+    async def _renewed_alone(self, site: Site, old: Old, lease: str) -> TokenSet | None:
+        """Ask the provider while the lease is held, unless others were quicker after all."""
+        row, stored = await self.current(site)
+        if old.is_replaced_by(stored, self._clock.now()):
+            return stored  # after the last look, before the lease was free
+        interrupted_at = row.renewal_began_at
+        if interrupted_at is not None and not row.renewal_error:
+            # Nobody noted how that one ended: its process may be about to store what it was given.
+            await self._clock.sleep(TAKEOVER_WAIT_S)
+        await self._note_beginning(site, stored)
+        # From here on for all of the provider's time. Whoever stood still for so long that another
+        # one took over must not show a refresh token that is used up.
+        if not await self._is_held(lease):
+            return None
+        _row, stored = await self.current(site)
+        if old.is_replaced_by(stored, self._clock.now()):
+            return stored
+        return await self._asked(site, interrupted_at, stored)
+
+    async def _is_held(self, lease: str) -> bool:
+        leases, now = self._state.leases, self._clock.now()
+        return await leases.hold(lease, self._holder, ttl_s=self._ttl_s, now=now) is not None
+
     async def _lease_or_tokens(
-        self, site: Site, old: SecretStr, lease: str, *, waits: bool
+        self, site: Site, old: Old, lease: str, *, waits: bool
     ) -> TokenSet | bool:
         """Return the tokens that another one stored, or whether the lease was got."""
-        began, wait_s = self._clock.now(), WAIT_S
+        seen, wait_s = 0, WAIT_S
         ends_at_s = self._clock.monotonic() + 2 * self._ttl_s
-        while self._clock.monotonic() < ends_at_s and not self._is_finishing:
+        while self._clock.monotonic() < ends_at_s and self._finish_by is None:
             row, tokens = await self.current(site)
-            if tokens.access_token != old:
+            if old.is_replaced_by(tokens, self._clock.now()):
                 return tokens
-            if row.renewal_error and row.updated_at > began:
+            seen = seen or row.version
+            if row.renewal_error and row.version != seen:
                 # Who asked meanwhile was told this: nobody asks the same again at once.
                 raise ProviderUnavailableError(site.destination, row.renewal_error)
-            now = self._clock.now()
-            held = await self._state.leases.hold(lease, self._holder, ttl_s=self._ttl_s, now=now)
-            if held is not None or not waits:
-                return held is not None
+            is_held = await self._is_held(lease)
+            if is_held or not waits:
+                return is_held
             await self._clock.sleep(wait_s * (0.5 + self._draw()))
             wait_s = min(WAIT_MAX_S, wait_s * 1.5)
         raise ProviderUnavailableError(
             site.destination, "another process renews its authorisation without coming to an end"
         )
 
-    async def _asked(self, site: Site, row: ConnectionRow, tokens: TokenSet) -> TokenSet:
-        interrupted_at = row.renewal_began_at
-        await self._note_beginning(site, tokens)
+    async def _asked(
+        self, site: Site, interrupted_at: datetime | None, tokens: TokenSet
+    ) -> TokenSet:
         try:
             fresh = await self._flows.renew(site, tokens)
         except GrantRefusedError as refused:
@@ -227,10 +267,14 @@ class Renewals:
             return  # whatever becomes of the answer, the next renewal asks the same way
 
         async def began(row: ConnectionRow | None) -> ConnectionRow | None:
-            if row is None or row.renewal_began_at is not None:
-                return None  # an earlier one is the one whose answer is unknown
+            if row is None or not row.is_working:
+                return None
+            if (await self.opened(site, row)).access_token != tokens.access_token:
+                return None
             now = self._clock.now()
-            return replace(row, renewal_began_at=now, updated_at=now)
+            # An earlier one whose answer is unknown is the one to name.
+            since = row.renewal_began_at or now
+            return replace(row, renewal_began_at=since, renewal_error="", updated_at=now)
 
         await changed(self._state, site, began)
 
@@ -305,13 +349,16 @@ class Renewals:
         return others[0] if others else fresh
 
     async def _insisting(self, site: Site, store: Change) -> ConnectionRow | None:
-        """Store what must not be lost, also when the database is away for a moment."""
-        for wait_s in STORE_WAITS_S:
+        """Store what must not be lost, however long the database is away."""
+        ends_at_s, wait_s = self._clock.monotonic() + STORE_FOR_S, STORE_WAIT_S
+        while True:
             try:
                 return await changed(self._state, site, store)
-            except StateUnavailableError:
-                await self._clock.sleep(wait_s)
-        return await changed(self._state, site, store)
+            except (StateUnavailableError, StaleRowError):
+                if self._clock.monotonic() >= min(ends_at_s, self._finish_by or ends_at_s):
+                    raise
+            await self._clock.sleep(wait_s)
+            wait_s = min(STORE_WAIT_MAX_S, wait_s * 1.5)
 
 
 async def seal_tokens(vault: Vault, site: Site, tokens: TokenSet) -> bytes:

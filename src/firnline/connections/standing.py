@@ -59,6 +59,11 @@ def is_due_unasked(tokens: TokenSet, now: datetime) -> bool:
     return _left(tokens, now, KEPT_AHEAD, KEPT_SHARE)
 
 
+def is_lately(at: datetime, pause: timedelta, now: datetime) -> bool:
+    """Say whether something was less than `pause` ago; a clock that was set may put it ahead."""
+    return abs(now - at) < pause
+
+
 def moment(at: datetime) -> str:
     """Return a time as reasons name it."""
     return f"{at:%Y-%m-%d %H:%M} UTC"

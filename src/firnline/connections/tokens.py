@@ -6,6 +6,7 @@ when it was refused, and in the end the error that says why there is none.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Protocol
 
@@ -14,14 +15,15 @@ from pydantic import SecretStr
 from firnline.clock import Clock
 from firnline.connections.closed import NeedsReconnectError
 from firnline.connections.endpoint import GrantRefusedError, TokenSet
-from firnline.connections.renewals import Renewals
+from firnline.connections.renewals import Old, Renewals
 from firnline.connections.site import Site
-from firnline.connections.standing import can_renew, is_due
+from firnline.connections.standing import can_renew, is_due, is_lately
 from firnline.errors import FirnlineError
-from firnline.state import ConnectionRow
+from firnline.state import ConnectionRow, StateUnavailableError
 from firnline.transport import ProviderError, ProviderUnavailableError
 
 FAILED_PAUSE = timedelta(seconds=10)  # between early renewals: nothing hurries yet
+EARLY_WAIT_S = 1.0  # for a renewal that nobody needs yet
 NEEDED_PAUSE = timedelta(seconds=1)  # between renewals that calls wait for
 
 
@@ -60,10 +62,11 @@ class StoredTokens:
             return tokens.access_token
         if tokens.expires_at is not None and now < tokens.expires_at:
             return await self._early(row, tokens)
-        if row.renewal_error and now < row.updated_at + NEEDED_PAUSE:
+        if row.renewal_error and is_lately(row.updated_at, NEEDED_PAUSE, now):
             # However many ask: a provider in trouble is not asked by each of them.
             raise ProviderUnavailableError(self._site.destination, row.renewal_error)
-        return (await self._renewals.renewed(self._site, tokens.access_token)).access_token
+        old = Old(tokens.access_token, is_refused=False)
+        return (await self._renewals.renewed(self._site, old)).access_token
 
     async def renew(self, rejected: SecretStr) -> SecretStr:
         """Return another token than `rejected`; of many callers at once one asks the provider.
@@ -75,7 +78,7 @@ class StoredTokens:
             return tokens.access_token
         if not can_renew(self._site, tokens) and not is_due(tokens, self._clock.now()):
             return rejected
-        return (await self._renewals.renewed(self._site, rejected)).access_token
+        return (await self._renewals.renewed(self._site, Old(rejected))).access_token
 
     async def refused(self, rejected: SecretStr, reason: str) -> FirnlineError:
         """Mark the connection as needing a person, unless its token is another by now."""
@@ -88,12 +91,14 @@ class StoredTokens:
 
     async def _early(self, row: ConnectionRow, tokens: TokenSet) -> SecretStr:
         """Return a renewed token, or the old one while it lives: renewing it can wait."""
-        failed_lately = row.renewal_error and self._clock.now() < row.updated_at + FAILED_PAUSE
+        now = self._clock.now()
+        failed_lately = row.renewal_error and is_lately(row.updated_at, FAILED_PAUSE, now)
         if failed_lately or not can_renew(self._site, tokens):
             return tokens.access_token
         try:
-            fresh = await self._renewals.renewed_early(self._site, tokens.access_token)
-        except ProviderError:
+            async with asyncio.timeout(EARLY_WAIT_S):  # it goes on behind whoever leaves
+                fresh = await self._renewals.renewed_early(self._site, tokens.access_token)
+        except (ProviderError, StateUnavailableError, TimeoutError):
             return tokens.access_token  # noted with the connection; a failure now harms nobody
         return (fresh or tokens).access_token
 

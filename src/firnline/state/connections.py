@@ -37,11 +37,15 @@ from firnline.state.sealed import key_is_held, unless_resealed
 
 @dataclass(frozen=True, slots=True)
 class Soon:
-    """Until when tokens and whole authorisations end soon; what failed lately is left alone."""
+    """Until when tokens and whole authorisations end soon; what failed lately is left alone.
+
+    Lately is between two moments: a clock that was set puts failures ahead of now.
+    """
 
     token_before: datetime
     end_before: datetime
     failed_after: datetime
+    failed_before: datetime
 
 
 class StaleRowError(FirnlineError):
@@ -127,7 +131,11 @@ def ending(table: Table, soon: Soon) -> Select[Any]:
     is_ending = and_(
         table.c.ends_at.is_not(None), table.c.ends_at <= soon.end_before, table.c.state == "active"
     )
-    has_failed = and_(table.c.renewal_error != "", table.c.updated_at > soon.failed_after)
+    has_failed = and_(
+        table.c.renewal_error != "",
+        table.c.updated_at > soon.failed_after,
+        table.c.updated_at < soon.failed_before,
+    )
     person = literal("") if table is schema.connections else table.c.person
     ends_at = func.coalesce(table.c.expires_at, table.c.ends_at).label("ends_at")
     return select(ends_at, table.c.tenant, table.c.name, person.label("person")).where(

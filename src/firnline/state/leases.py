@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import case, insert, or_, select, update
+from sqlalchemy import case, insert, not_, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from firnline.state.database import StateUnavailableError
 from firnline.state.schema import leases
 
+SKEW_MAX = timedelta(minutes=5)
 FREE = datetime(1970, 1, 1, tzinfo=UTC)  # long ago by every process's clock
 
 
@@ -31,10 +32,12 @@ class Leases:
         StateUnavailableError.
         """
         ends_at = now + timedelta(seconds=ttl_s)
-        is_own = (leases.c.holder == holder) & (leases.c.ends_at > now)
+        # One that ends later than any that is taken now was taken before a clock was set back.
+        is_over = or_(leases.c.ends_at <= now, leases.c.ends_at > ends_at + SKEW_MAX)
+        is_own = (leases.c.holder == holder) & not_(is_over)
         taking = (
             update(leases)
-            .where(leases.c.name == name, or_(leases.c.ends_at <= now, is_own))
+            .where(leases.c.name == name, or_(is_over, is_own))
             .values(
                 holder=holder,
                 ends_at=ends_at,
