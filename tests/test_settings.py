@@ -52,6 +52,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("FIRNLINE_PROVIDER_DEADLINE_S", "nan"),
         ("FIRNLINE_DUCKDB_MEMORY", "plenty"),
         ("FIRNLINE_DUCKDB_THREADS", "0"),
+        ("FIRNLINE_PUBLIC_URL", "firnline.builder.example"),
+        ("FIRNLINE_PUBLIC_URL", "http://firnline.example.com"),
+        ("FIRNLINE_PUBLIC_URL", "https://firnline.example.com/below"),
+        ("FIRNLINE_PUBLIC_URL", "https://firnline.example.com?x=1"),
         ("FIRNLINE_RETURN_TO", '["http://app.example.com/"]'),
         ("FIRNLINE_RETURN_TO", '["https://app.example.com/?next=1"]'),
         ("FIRNLINE_RETURN_TO", '["https://app.example.com@evil.example/"]'),
@@ -97,3 +101,18 @@ def test_key_set_without_a_list_of_keys_is_an_error(
 
     with pytest.raises(SigningKeysError, match="must be a list"):
         TokenVerifier.from_settings(read_settings(), clock=SystemClock())
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://firnline.example.com/", "https://firnline.example.com"),
+        ("http://localhost:9000", "http://localhost:9000"),
+    ],
+)
+def test_public_address_is_an_origin(
+    monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    monkeypatch.setenv("FIRNLINE_PUBLIC_URL", given)
+
+    assert read_settings().public_url == kept

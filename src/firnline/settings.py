@@ -131,6 +131,19 @@ class Settings(BaseSettings):
                 raise ValueError("routes may only lead to loopback addresses")
         return routes
 
+    @field_validator("public_url")
+    @classmethod
+    def _only_an_origin(cls, address: str) -> str:
+        # Links and redirect URIs begin with it: a path would not be served, and over http from
+        # elsewhere anybody on the way could read them.
+        origin = address.removesuffix("/")
+        if not (_WEB_ADDRESS.fullmatch(origin) and _ORIGIN.fullmatch(origin)):
+            raise ValueError(
+                "it is an https origin such as https://firnline.example.com, "
+                "or an http one of this machine"
+            )
+        return origin
+
     @field_validator("return_to")
     @classmethod
     def _only_plain_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def test_mistake_in_the_integration_is_reported_where_it_stands(
             "settings: {domain: acme}\n    limits: {rates: {minutely: {calls: 5}}}",
             "unknown_limit",
             "minutely",
-            "limit of salesforce",
+            "salesforce has no limit",
         ),
         ("{domain: acme}", "{}", "missing_setting", "settings:", "needs the setting 'domain'"),
         ("    settings: {domain: acme}\n", "", "missing_setting", "salesforce:", "'domain'"),

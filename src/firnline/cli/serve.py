@@ -1,4 +1,4 @@
-"""`firnline serve`: answers GraphQL over HTTP for one project directory until interrupted."""
+"""`firnline serve`: answers HTTP for one project directory until interrupted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 import uvicorn
@@ -18,7 +19,7 @@ from uvicorn.supervisors.statreload import StatReload
 from firnline.app import opened
 from firnline.cli.running import AsJson, Directory, print_json, report
 from firnline.errors import FirnlineError
-from firnline.settings import read_settings
+from firnline.settings import Settings, read_settings
 from firnline.web.collector import settled_collector
 from firnline.web.project import project_web
 from firnline.web.server import address_of, create_server, open_socket, run_serving
@@ -33,7 +34,7 @@ def serve(
     directory: Directory = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Serve the GraphQL endpoint, and GraphiQL when FIRNLINE_DEVELOPMENT is on."""
+    """Serve GraphQL, connect pages and admin API; GraphiQL when FIRNLINE_DEVELOPMENT is on."""
     settings = read_settings()
     with open_socket(host, port, development=settings.development) as listening:
         if reload:
@@ -46,27 +47,45 @@ async def _serve(directory: Path, listening: socket.socket, *, as_json: bool) ->
     settings = read_settings()
     url = address_of(listening)
     async with opened(directory, settings, read_only=True) as app, project_web(app) as web:
-        told = partial(announce, url, development=settings.development, as_json=as_json)
+        told = partial(announce, url, settings, as_json=as_json)
         async with app.serving():
             with settled_collector():
                 await create_server(web, on_start=told).serve(sockets=[listening])
 
 
-def announce(url: str, *, development: bool, as_json: bool) -> None:
+def announce(url: str, settings: Settings, *, as_json: bool) -> None:
     """Say where things are."""
-    places = {"graphql": f"{url}/graphql", "ready": f"{url}/readyz"}
-    if development:
+    places = {
+        "graphql": f"{url}/graphql",
+        "ready": f"{url}/readyz",
+        "admin": f"{url}/admin/v1",
+        "connect": f"{settings.public_url}/connect",
+    }
+    if settings.development:
         places["graphiql"] = f"{url}/signin"
     if as_json:
         print_json({"serving": places})
         return
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, highlight=False)
     console.print(f"GraphQL:  [bold]{places['graphql']}[/]  (POST, with a bearer token)")
-    if development:
+    if settings.development:
         console.print(f"GraphiQL: [bold]{places['graphiql']}[/]  (development sign-in)")
     else:
         console.print("[dim]GraphiQL is off; FIRNLINE_DEVELOPMENT=true turns it on.[/]")
+    console.print(f"Connect:  [bold]{places['connect']}[/]  (links: firnline connect link TENANT)")
+    if _leads_elsewhere(settings.public_url, url):
+        console.print(
+            f"  [yellow]FIRNLINE_PUBLIC_URL is {settings.public_url}: links and sign-ins lead "
+            f"there, not to this server. To use them here, set it to {url}, for commands, too.[/]"
+        )
     console.print("[dim]Serving until interrupted (Ctrl-C).[/]")
+
+
+def _leads_elsewhere(public_url: str, url: str) -> bool:
+    """Return whether the public address is one of this machine, and not the server's own."""
+    public, own = urlsplit(public_url), urlsplit(url)
+    # Behind a proxy it is another one on purpose, and https.
+    return public.scheme == "http" and public.port != own.port
 
 
 class _ProjectReload(StatReload):

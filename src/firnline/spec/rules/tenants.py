@@ -84,7 +84,8 @@ def _check_connection(
         limits = providers[connection.provider].limits
         for budget in limits.unknown(connection.limits):
             known = [each.name for each in limits.rates]
-            message, hint = unknown(budget, known, what=f"limit of {connection.provider}")
+            hint = near(budget, known, what="limits")
+            message = f"{connection.provider} has no limit {quoted(budget)}"
             findings.key((*path, "limits", "rates", budget), "unknown_limit", message, hint)
     declared = providers[connection.provider].settings
     for setting, value in connection.settings.items():
