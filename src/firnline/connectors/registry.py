@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -105,7 +106,24 @@ def _load(folder: Path, name: str) -> ModuleType:
     """Import `folder/name.py` as firnline_connectors.<provider>.<name>, once."""
     if not (folder / f"{name}.py").is_file():
         raise ConnectorError(f"{folder.name}/{name}.py does not exist")
-    return importlib.import_module(f"{_package(folder)}.{name}")
+    try:
+        return importlib.import_module(f"{_package(folder)}.{name}")
+    except ConnectorError:
+        raise
+    except Exception as error:  # whatever somebody's module raises while it is imported
+        raise ConnectorError(
+            f"{folder.name}/{name}.py cannot be imported: {type(error).__name__}: {error}",
+            hint=f"Look at {_place(error, folder)}.",
+        ) from error
+
+
+def _place(error: Exception, folder: Path) -> str:
+    """Return the line of the connector's own code at which an error arose."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else str(folder)
 
 
 def load_module(provider: str, name: str) -> ModuleType:
@@ -126,11 +144,24 @@ def load_manifest(provider: str) -> Manifest:
     declared = _folder(provider) / "connector.yaml"
     try:
         manifest = Manifest.model_validate(yaml.safe_load(declared.read_text("utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise ConnectorError(f"{provider}/connector.yaml is not valid: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(_problems(error))
+        raise ConnectorError(
+            f"{provider}/connector.yaml is not valid: {problems}", hint=f"Correct {declared}."
+        ) from error
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise ConnectorError(f"{provider}/connector.yaml cannot be read: {error}") from error
     if manifest.provider != provider:
         raise ConnectorError(f"{provider}/connector.yaml names provider {manifest.provider!r}")
     return manifest
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """Yield each mistake of a manifest with the keys that lead to it."""
+    for wrong in error.errors(include_url=False, include_input=False, include_context=False):
+        keys = ".".join(str(key) for key in wrong["loc"])
+        message = wrong["msg"].removeprefix("Value error, ")
+        yield f"{keys}: {message}" if keys else message
 
 
 @cache
@@ -146,6 +177,10 @@ def load_connector(provider: str) -> Connector:
     ]
     if len(classes) != 1 or classes[0].provider != provider:
         raise ConnectorError(f"{provider}/connector.py must hold one Connector for {provider!r}")
+    if missing := sorted(classes[0].__abstractmethods__):
+        raise ConnectorError(
+            f"{provider}/connector.py: {classes[0].__name__} does not define {', '.join(missing)}"
+        )
     return classes[0](load_manifest(provider))
 
 
