@@ -228,3 +228,22 @@ def test_watch_prints_changes_that_other_processes_make_until_interrupted(
     assert (first["state"], first["before"]) == ("active", None)
     assert (second["state"], second["before"], second["reason"]) == ("disabled", "active", "audit")
     assert second["number"] > first["number"]
+
+
+def test_show_tells_how_the_quota_of_the_account_stands(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As declared by the tenant: the provider's manifest names none."""
+    limits = "limits: {daily: 600}"
+    tenant = served.directory / "tenants" / "acme.yaml"
+    declared = "{provider: stapler, settings: {office: north}"
+    tenant.write_text(tenant.read_text().replace(declared, f"{declared}, {limits}"))
+    monkeypatch.setenv("FIRNLINE_QUOTA_PACING", "true")
+    key = ["--client-id", CLIENT_ID, "--key-file", "key.pem", "--key-id", "key-ann"]
+    CliRunner().invoke(cli, ["connect", "acme", "staples", *key, "--algorithm", "ES256"])
+
+    facts = told("show", "acme", "staples")
+
+    (budget,) = facts["quota"]["budgets"]
+    assert (budget["name"], budget["limit"]) == ("daily", 600)
+    assert "600 calls" in shown("show", "acme", "staples")

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from firnline.connections.statuses import ConnectionStatus
 from firnline.state import ConnectionEvent
+from firnline.transport.governor import Standing
 
 _STYLES = {
     "active": "green",
@@ -70,6 +71,26 @@ def facts_table(tenant: str, status: ConnectionStatus) -> Table:
     for name, value in facts.items():
         if value:
             table.add_row(name, _text(value))
+    return table
+
+
+def quota_table(quota: Standing) -> Table:
+    """Return how much of an account's quota is used, by all processes."""
+    table = Table(
+        title=f"Quota of the account; processes that call now: {quota.processes}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("Budget", overflow="fold")
+    table.add_column("Used", no_wrap=True, justify="right")
+    table.add_column("Limit", overflow="fold")
+    table.add_column("Resets (UTC)", no_wrap=True)
+    table.add_column("Refused until", no_wrap=True)
+    for each in quota.budgets:
+        limit = f"{each.limit:,.0f} {each.unit} / {each.window_s:,.0f} s"
+        moments = (_minute(each.resets_at), _moment(each.blocked_until))
+        table.add_row(_text(each.name), f"{each.used:,.0f}", limit, *moments)
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,13 @@ import typer
 from rich.console import Console
 
 from firnline.app import App, opened
-from firnline.cli.connection_tables import event_line, events_table, facts_table, statuses_table
+from firnline.cli.connection_tables import (
+    event_line,
+    events_table,
+    facts_table,
+    quota_table,
+    statuses_table,
+)
 from firnline.cli.running import AsJson, Directory, TenantArgument, print_json, run
 from firnline.connections.site import UnknownConnectionError
 from firnline.connections.statuses import NOT_CONNECTED, ConnectionStatus, chosen, status_of
@@ -75,13 +82,20 @@ def show(
 
     async def work() -> None:
         async with opened(directory, read_only=True) as app:
-            status = await _status(app, app.tenant(tenant), name, person)
+            spec = app.tenant(tenant)
+            status = await _status(app, spec, name, person)
             events = await _events(app, tenant, name, status.person)
+            quota = None
+            if status.is_declared:
+                quota = await app.connections.standing(spec, name, person=person)
         if as_json:
             told = [Event.of(each).model_dump() for each in events]
-            print_json({"tenant": tenant, **_facts(status), "events": told})
+            counted = None if quota is None else asdict(quota)
+            print_json({"tenant": tenant, **_facts(status), "quota": counted, "events": told})
             return
         Console().print(facts_table(tenant, status))
+        if quota is not None and quota.budgets:
+            Console().print(quota_table(quota))
         if events:
             Console().print(events_table(events))
 
