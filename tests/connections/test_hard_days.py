@@ -19,6 +19,7 @@ from firnline.connections.renewals import Renewals
 from firnline.connections.site import Site, declared_site
 from firnline.connectors.protocol import Request
 from firnline.spec.model import TenantSpec
+from firnline.state import StateUnavailableError
 from firnline.transport import ProviderError, ProviderUnavailableError
 
 GET = Request.get("/things")
@@ -163,6 +164,51 @@ def locked(bench: Bench) -> Iterator[None]:
     finally:
         database.execute("ROLLBACK")
         database.close()
+
+
+async def test_calls_of_others_wait_for_no_writer(bench: Bench) -> None:
+    """Nor do they fail: the write lock is held all the time, by a backup or whatever it is."""
+    await bench.connect_clips()
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    leases, now = bench.connections.state.leases, bench.clock.now()
+    with locked(bench):
+        holding = (leases.hold(f"work {number}", "me", ttl_s=9, now=now) for number in range(40))
+        writers = [asyncio.create_task(each) for each in holding]
+        await asyncio.sleep(0.1)
+        assert (await channel.send(GET)).status == 200
+        assert not any(writer.done() for writer in writers)
+    assert all(await asyncio.gather(*writers))
+
+
+async def test_renewal_that_meets_a_locked_database_is_stored_when_it_is_free(bench: Bench) -> None:
+    await bench.connect_clips()
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    bench.clips.expire_access()
+    bench.clips.token_delay_s = 0.2
+    calls = [asyncio.create_task(channel.send(GET)) for _ in range(5)]
+    while len(bench.clips.token_calls) < 2:  # noqa: ASYNC110 - the office tells nobody
+        await asyncio.sleep(0.005)
+    with locked(bench):
+        await asyncio.sleep(1.0)
+        assert not any(call.done() for call in calls)  # stored before its first use
+
+    assert {answer.status for answer in await asyncio.gather(*calls)} == {200}
+    assert len(bench.clips.token_calls) == 2
+
+
+async def test_database_without_its_tables_is_a_typed_error_everywhere(bench: Bench) -> None:
+    await bench.connect_clips()
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    bench.clips.expire_access()
+    for table in ("clients", "data_keys"):
+        with sqlite3.connect(bench.settings.home / "state.db") as database:
+            database.execute(f"ALTER TABLE {table} RENAME TO away")
+        with pytest.raises(StateUnavailableError) as failed:
+            await channel.send(GET)
+        assert "SELECT" not in str(failed.value)
+        with sqlite3.connect(bench.settings.home / "state.db") as database:
+            database.execute(f"ALTER TABLE away RENAME TO {table}")
+    assert (await channel.send(GET)).status == 200
 
 
 async def test_keeping_one_broken_connection_keeps_the_others(

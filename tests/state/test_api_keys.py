@@ -103,5 +103,5 @@ async def test_use_is_written_once_a_minute_and_never_back(state: State) -> None
 async def test_keys_that_cannot_be_read_are_told_as_such(state: State) -> None:
     async with state._engine.begin() as connection:
         await connection.execute(text("DROP TABLE api_keys"))
-    with pytest.raises(StateUnavailableError, match="API keys cannot be read"):
+    with pytest.raises(StateUnavailableError, match="state database"):
         await state.api_keys.find("f" * 16)

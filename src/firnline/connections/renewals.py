@@ -240,9 +240,10 @@ class Renewals:
             if row.renewal_error and row.version != seen:
                 # Who asked meanwhile was told this: nobody asks the same again at once.
                 raise ProviderUnavailableError(site.destination, row.renewal_error)
-            is_held = await self._is_held(lease)
-            if is_held or not waits:
-                return is_held
+            with suppress(StateUnavailableError):  # somebody writes for long: that ends, too
+                is_held = await self._is_held(lease)
+                if is_held or not waits:
+                    return is_held
             await self._clock.sleep(wait_s * (0.5 + self._draw()))
             wait_s = min(WAIT_MAX_S, wait_s * 1.5)
         raise ProviderUnavailableError(

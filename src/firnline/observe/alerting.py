@@ -11,12 +11,11 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
-from sqlalchemy.exc import DBAPIError
-
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.observe.alerts import Alert, alert_of
 from firnline.state.connection_events import EventsGoneError
+from firnline.state.database import StateUnavailableError
 from firnline.state.rows import ConnectionEvent
 from firnline.state.state import State
 
@@ -44,17 +43,19 @@ class Alerting:
     async def keep_telling(self) -> None:
         """Tell every alert from now on, until cancelled."""
         events = self._state.connection_events
-        told = await self._state.positions.of(_FOLLOWER, first=await events.newest())
+        told: int | None = None
         while True:
             try:
+                if told is None:
+                    told = await self._state.positions.of(_FOLLOWER, first=await events.newest())
                 if await events.newest() > told:
                     told = await self._tell(told)
             except EventsGoneError as gone:
                 _LOG.error("alerts were not told: %s", gone)
                 told = await events.newest()
                 await self._state.positions.move(_FOLLOWER, told)
-            except DBAPIError as error:
-                _LOG.warning("alerts wait for the database (%s)", type(error).__name__)
+            except StateUnavailableError as trouble:
+                _LOG.warning("alerts wait for the database: %s", trouble)
             await self._clock.sleep(self._pause_s())
 
     def _pause_s(self) -> float:

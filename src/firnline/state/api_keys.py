@@ -11,11 +11,9 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Row, Select, insert, or_, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from firnline.errors import FirnlineError
-from firnline.state.database import StateUnavailableError
 from firnline.state.schema import api_keys
 
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -81,12 +79,7 @@ class ApiKeyStore:
     async def find(self, key_id: str) -> ApiKeyRow | None:
         """Return the key of that id, current or not; raises StateUnavailableError."""
         query = select(api_keys).where(api_keys.c.key_id == key_id)
-        try:
-            found = await self._rows(query)
-        except DBAPIError as error:
-            raise StateUnavailableError(
-                f"API keys cannot be read ({type(error).__name__})"
-            ) from None
+        found = await self._rows(query)
         return found[0] if found else None
 
     async def all(self, tenant: str = "") -> list[ApiKeyRow]:

@@ -11,10 +11,8 @@ from datetime import datetime, timedelta
 
 import orjson
 from sqlalchemy import Row, delete, insert, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from firnline.state.database import StateUnavailableError
 from firnline.state.rows import AskerRow
 from firnline.state.schema import askers
 
@@ -34,14 +32,9 @@ class AskerStore:
 
         Raises StateUnavailableError.
         """
-        try:
-            async with self._engine.begin() as connection:
-                for row in rows:
-                    await _remember(connection, row)
-        except DBAPIError as error:
-            raise StateUnavailableError(
-                f"who asked cannot be stored ({type(error).__name__})"
-            ) from None
+        async with self._engine.begin() as connection:
+            for row in rows:
+                await _remember(connection, row)
 
     async def of(self, tenant: str, operation_id: str, *, now: datetime) -> list[AskerRow]:
         """Return who asked an operation in the last 30 days, the last first."""

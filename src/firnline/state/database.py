@@ -20,9 +20,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.schema import CreateColumn
 
 from firnline.errors import FirnlineError
@@ -45,7 +47,7 @@ PREPARING_LOCK = 0x6669726E  # any number that others leave alone
 
 
 class StateUnavailableError(FirnlineError):
-    """The state database cannot be opened."""
+    """The state database cannot be opened, or does not do what is asked of it now."""
 
     code = "state_unavailable"
     status = 503
@@ -66,7 +68,16 @@ class StateVersionError(FirnlineError):
 async def open_engine(settings: Settings) -> AsyncEngine:
     """Return an engine whose tables exist; raises StateUnavailableError or StateVersionError."""
     engine = _sqlite(settings.home) if not settings.database_url else _server(settings.database_url)
-    return await _prepared(engine, _prepare)
+    return _told_apart(await _prepared(engine, _prepare))
+
+
+def reading_engine(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
+    """Return what reads the same database as `engine`, which writes to it."""
+    if not settings.database_url:
+        # With connections of its own: SQLite lets writers wait for each other, and readers need not
+        # wait with them.
+        engine = _told_apart(_sqlite(settings.home))
+    return engine.execution_options(firnline_reads=True)
 
 
 async def open_side_engine(settings: Settings, name: str, tables: MetaData) -> AsyncEngine:
@@ -104,6 +115,35 @@ async def _prepared(engine: AsyncEngine, prepare: Callable[[Connection], None]) 
     return engine
 
 
+class _Pool(AsyncAdaptedQueuePool):
+    def _do_get(self) -> ConnectionPoolEntry:
+        try:
+            return super()._do_get()
+        except PoolTimeoutError:
+            raise StateUnavailableError(
+                "all connections to the state database are in use", hint="Try again shortly."
+            ) from None
+
+
+def _told_apart(engine: AsyncEngine) -> AsyncEngine:
+    """Let trouble with the database be raised as StateUnavailableError, whoever asks what.
+
+    What a constraint refuses stays an IntegrityError: whoever stores something acts on it.
+    """
+    event.listen(engine.sync_engine, "handle_error", _raise_unavailable)
+    return engine
+
+
+def _raise_unavailable(context: ExceptionContext) -> None:
+    error = context.sqlalchemy_exception
+    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+        # Never the statement, whose values may be secrets.
+        raise StateUnavailableError(
+            f"the state database does not do what is asked of it ({type(error).__name__})",
+            hint="Try again shortly; if it stays so, check that it is up and not locked.",
+        ) from None
+
+
 def _sqlite(
     home: Path, name: str = "state.db", *, configure: Callable[[Any, Any], None] | None = None
 ) -> AsyncEngine:
@@ -117,7 +157,7 @@ def _sqlite(
             f"{home} cannot hold the state database: {error.strerror}",
             hint="Set FIRNLINE_HOME to a directory that this user may write.",
         ) from error
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", poolclass=_Pool)
     event.listen(engine.sync_engine, "connect", configure or _configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -125,7 +165,9 @@ def _sqlite(
 
 def _server(url: SecretStr) -> AsyncEngine:
     try:
-        return create_async_engine(make_url(url.get_secret_value()), pool_pre_ping=True)
+        return create_async_engine(
+            make_url(url.get_secret_value()), poolclass=_Pool, pool_pre_ping=True
+        )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
         raise StateUnavailableError(
             "FIRNLINE_DATABASE_URL is not a usable database URL",

@@ -9,10 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import case, insert, not_, or_, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from firnline.state.database import StateUnavailableError
 from firnline.state.schema import leases
 
 SKEW_MAX = timedelta(minutes=5)
@@ -56,10 +55,6 @@ class Leases:
                 await connection.execute(insert(leases).values(first))
         except IntegrityError:
             return None  # two asked for a new one at once, and the other was first
-        except DBAPIError as error:
-            raise StateUnavailableError(
-                f"a lease cannot be taken ({type(error).__name__})"
-            ) from None
         return 1
 
     async def release(self, name: str, holder: str, *, now: datetime) -> None:
@@ -67,10 +62,5 @@ class Leases:
         freeing = update(leases).where(
             leases.c.name == name, leases.c.holder == holder, leases.c.ends_at > now
         )
-        try:
-            async with self._engine.begin() as connection:
-                await connection.execute(freeing.values(ends_at=FREE))
-        except DBAPIError as error:
-            raise StateUnavailableError(
-                f"a lease cannot be given back ({type(error).__name__})"
-            ) from None
+        async with self._engine.begin() as connection:
+            await connection.execute(freeing.values(ends_at=FREE))

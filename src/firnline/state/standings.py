@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from firnline.clock import Clock
 from firnline.state.connection_events import ConnectionEvents, EventsGoneError
+from firnline.state.database import StateUnavailableError
 from firnline.state.rows import WORKING, ConnectionEvent
 from firnline.state.schema import connections
 
@@ -77,9 +77,9 @@ class Standings:
                     self._heard(event)
             except EventsGoneError:
                 continue  # too many at once: all are looked up anew
-            except DBAPIError as error:
+            except StateUnavailableError as trouble:
                 # What is known stays: an answer is better than none, and it says of when it is.
-                _LOG.warning("the states of connections cannot be read (%s)", type(error).__name__)
+                _LOG.warning("the states of connections cannot be read: %s", trouble)
                 await self._clock.sleep(_PAUSE_S)
 
     def _heard(self, event: ConnectionEvent) -> None:

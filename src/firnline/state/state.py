@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Row, delete, func, insert, select, union_all, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from firnline.catalog.model import Catalog
@@ -28,7 +27,7 @@ from firnline.state.audit import AuditChain
 from firnline.state.connect_links import LinkClaims
 from firnline.state.connection_events import ConnectionEvents
 from firnline.state.connections import Soon, ending, holder_of, row_of, save
-from firnline.state.database import StateUnavailableError, open_engine
+from firnline.state.database import open_engine, reading_engine
 from firnline.state.keys import DataKeyStore
 from firnline.state.leases import Leases
 from firnline.state.positions import Positions
@@ -43,11 +42,14 @@ def operation_id_of(text: str) -> str:
 
 
 class State:
-    """The state store. Open it once per process with `State.open`; it is safe to share."""
+    """The state store. Open it once per process with `State.open`; it is safe to share.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    Whatever is asked of it raises StateUnavailableError while the database is in trouble.
+    """
+
+    def __init__(self, engine: AsyncEngine, reading: AsyncEngine) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(firnline_reads=True)
+        self._reading = reading
         self.askers = AskerStore(engine, self._reading)
         self.api_keys = ApiKeyStore(engine, self._reading)
         self.keys = DataKeyStore(engine, self._reading)
@@ -60,10 +62,12 @@ class State:
     @classmethod
     async def open(cls, settings: Settings) -> State:
         """Open the database, making it when it does not exist yet."""
-        return cls(await open_engine(settings))
+        engine = await open_engine(settings)
+        return cls(engine, reading_engine(engine, settings))
 
     async def close(self) -> None:
         """Give all database connections back."""
+        await self._reading.dispose()
         await self._engine.dispose()
 
     def audit(self, key: bytes) -> AuditChain:
@@ -88,13 +92,8 @@ class State:
         change of its state is put on record in the same transaction. Raises StaleRowError or
         StateUnavailableError.
         """
-        try:
-            async with self._engine.begin() as connection:
-                stored, event = await save(connection, row)
-        except DBAPIError as error:
-            raise StateUnavailableError(
-                f"a connection cannot be stored ({type(error).__name__})"
-            ) from None
+        async with self._engine.begin() as connection:
+            stored, event = await save(connection, row)
         if event is not None:
             self.connection_events.written()
         return stored
@@ -105,12 +104,7 @@ class State:
         Raises StateUnavailableError.
         """
         table, one = holder_of(tenant, name, person)
-        try:
-            found = await self._rows(select(table).where(*one))
-        except DBAPIError as error:
-            raise StateUnavailableError(
-                f"a connection cannot be read ({type(error).__name__})"
-            ) from None
+        found = await self._rows(select(table).where(*one))
         return row_of(found[0]) if found else None
 
     async def personal_connections(self, tenant: str) -> list[ConnectionRow]:
@@ -140,12 +134,7 @@ class State:
         """
         tables = (schema.connections, schema.personal_connections)
         query = union_all(*(ending(table, soon) for table in tables)).order_by("ends_at")
-        try:
-            found = await self._rows(query)
-        except DBAPIError as error:
-            raise StateUnavailableError(
-                f"what ends soon cannot be read ({type(error).__name__})"
-            ) from None
+        found = await self._rows(query)
         return [(row.tenant, row.name, row.person) for row in found]
 
     # -- catalogs -------------------------------------------------------------------------------
@@ -292,12 +281,7 @@ class State:
             .order_by(table.c.published_at.desc(), table.c.tenant, table.c.operation_id)
             .limit(count)
         )
-        try:
-            found = await self._rows(query)
-        except DBAPIError as error:
-            raise StateUnavailableError(
-                f"what is published cannot be read ({type(error).__name__})"
-            ) from None
+        found = await self._rows(query)
         return [(row.tenant, row.operation_id, row.version) for row in found]
 
     async def newest_publishers(self, count: int) -> list[str]:
