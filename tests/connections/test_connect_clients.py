@@ -187,6 +187,6 @@ def test_command_connects_salesforce_without_a_browser(
             command("acme", "crm", "--username", "nobody@acme.example")
 
     assert "--username" in missing.value.hint
-    assert (row["state"], row["user"]) == ("active", "Firnline Integration")
-    assert (own["person"], own["user"]) == (PERSON, "Dana Whitfield")
+    assert (row["state"], row["user_name"]) == ("active", "Firnline Integration")
+    assert (own["person"], own["user_name"]) == (PERSON, "Dana Whitfield")
     assert refused.value.code == "grant_refused"

@@ -131,6 +131,7 @@ def test_wrong_key_is_refused_with_a_next_step_and_leaves_nothing(desk: Desk) ->
         (["calls", "--api-key-file", "binary.txt"], "secret_file"),
         (["calls", "--api-key-file", "-", "--secret-file", "-"], "secret_file"),
         (["--api-key-file", "key.txt"], "entry_options"),
+        (["calls", "--client-id", "x", "--client-secret-file", "key.txt"], "client_options"),
     ],
 )
 def test_wrong_use_is_a_coded_error_and_calls_nobody(
@@ -146,6 +147,13 @@ def test_wrong_use_is_a_coded_error_and_calls_nobody(
     assert error.hint
     assert "canary" not in str(error.as_dict())
     assert desk.stamp.seen == desk.punch.seen == []
+
+
+def test_what_is_missing_where_nobody_can_be_asked_is_told_with_its_option(desk: Desk) -> None:
+    error: Any = invoke("acme", "erp", "--username", USER).exception
+
+    assert "Password" in error.message
+    assert error.hint.startswith("Give --secret-file FILE, or run")
 
 
 FIELDS = (

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from firnline.cli.files import unreadable
 from firnline.connections import ClientCredentials, ClientRegistry
 from firnline.connections.site import Site
-from firnline.connectors.auth_flows import JwtBearer
+from firnline.connectors.auth_flows import JwtBearer, fields_of
 from firnline.errors import UsageError
 
 
@@ -52,6 +53,11 @@ class ClientOptions:
 
         Raises ClientOptionsError or ClientMissingError.
         """
+        if self.client_id and fields_of(site.auth):
+            raise ClientOptionsError(
+                f"{site.destination.label} connects by {site.auth.flow}: it has no OAuth client",
+                hint="Leave --client-id away, or choose another `auth` in the tenant's YAML.",
+            )
         if self.client_id:
             known = await clients.find_own(site)
             is_same = known is not None and known.client_id == self.client_id
@@ -94,7 +100,7 @@ def _secret(path: Path | None) -> SecretStr | None:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ClientOptionsError(
-            f"{path} cannot be read ({type(error).__name__})", hint="Give a text file."
+            f"{path} cannot be read: {unreadable(error)}", hint="Give a text file."
         ) from None
     if not text.strip():
         raise ClientOptionsError(f"{path} is empty", hint="Give the file that holds the secret.")

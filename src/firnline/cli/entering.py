@@ -13,10 +13,19 @@ from pathlib import Path
 import typer
 from pydantic import SecretStr
 
+from firnline.cli.files import unreadable
+from firnline.connections.entering import EntryFieldsError
 from firnline.connectors.auth_flows import EntryField
 from firnline.errors import UsageError
 
 Ask = Callable[[EntryField], str]
+
+# How a field is given on the command line; others are asked for.
+_OPTIONS: Mapping[str, str] = {
+    "username": "--username NAME",
+    "password": "--secret-file FILE",
+    "api_key": "--api-key-file FILE",
+}
 
 
 class SecretFileError(UsageError):
@@ -46,14 +55,26 @@ def completed(
 ) -> dict[str, SecretStr]:
     """Return what is given, and what `ask` brings for the fields that are not.
 
-    Without `ask` a person is asked on the terminal, and nobody where there is none.
+    Without `ask` a person is asked on the terminal; raises EntryFieldsError where there is none.
     """
-    if ask is None and _has_terminal():
-        ask = _ask_on_terminal
-    if ask is None:
-        return dict(given)
+    if set(given) - {field.name for field in fields}:
+        return dict(given)  # refused for that, before anybody is asked
     missing = [field for field in fields if field.name not in given]
-    return {**given, **{field.name: SecretStr(ask(field)) for field in missing}}
+    if ask is None and missing:
+        ask = _asking_on_terminal(missing)
+    return {**given, **{field.name: SecretStr(ask(field)) for field in missing if ask}}
+
+
+def _asking_on_terminal(missing: Sequence[EntryField]) -> Ask:
+    if _has_terminal():
+        return _ask_on_terminal
+    titles = ", ".join(field.title for field in missing)
+    options = [_OPTIONS[field.name] for field in missing if field.name in _OPTIONS]
+    given = f"Give {' and '.join(options)}, or run" if options else "Run"
+    raise EntryFieldsError(
+        f"{titles}: not given, and there is no terminal to ask at",
+        hint=f"{given} the command where it can ask you.",
+    )
 
 
 def _has_terminal() -> bool:
@@ -70,7 +91,7 @@ def _read(path: Path) -> SecretStr:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SecretFileError(
-            f"{path} cannot be read ({type(error).__name__})", hint="Give a text file."
+            f"{path} cannot be read: {unreadable(error)}", hint="Give a text file."
         ) from None
     # Only the line's end: a password may begin or end with a space.
     secret = text.removeprefix("\ufeff").rstrip("\r\n")

@@ -14,6 +14,13 @@ class FileUnusableError(UsageError):
     code = "file_unusable"
 
 
+def unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a file cannot be read, without what is in it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return error.strerror or type(error).__name__
+
+
 def read_text(path: Path) -> str:
     """Return the UTF-8 text of `path`; raises FileUnusableError."""
     try:
