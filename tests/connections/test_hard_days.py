@@ -13,13 +13,14 @@ import pytest
 from pydantic import SecretStr
 from tests.connections.conftest import SPEC, Bench
 
-from firnline.connections import keeping
+from firnline.connections import Connections, keeping, renewals
 from firnline.connections.changing import StillPendingError
 from firnline.connections.renewals import Renewals
 from firnline.connections.site import Site, declared_site
+from firnline.connections.token_set import TokenSet
 from firnline.connectors.protocol import Request
 from firnline.spec.model import TenantSpec
-from firnline.state import StateUnavailableError
+from firnline.state import ConnectionRow, State, StateUnavailableError
 from firnline.transport import ProviderError, ProviderUnavailableError
 
 GET = Request.get("/things")
@@ -54,6 +55,72 @@ async def test_clock_that_steps_back_leaves_no_lease_of_the_dead(bench: Bench) -
     channel = await bench.connections.channel("acme", SPEC, "clips")
 
     assert (await channel.send(GET)).status == 200
+
+
+async def test_process_that_stood_still_longer_than_its_lease_asks_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refresh token shown twice would end the whole authorisation at strict providers."""
+    await bench.connect_clips()
+    bench.clips.expire_access()
+    stands, goes_on = asyncio.Event(), asyncio.Event()
+    note = Renewals._note_beginning
+    frozen = bench.connections._renewals
+
+    async def stand_still(self: Renewals, site: Site, tokens: TokenSet) -> None:
+        await note(self, site, tokens)
+        if self is frozen:
+            stands.set()
+            await goes_on.wait()
+
+    monkeypatch.setattr(Renewals, "_note_beginning", stand_still)
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    sleeper = asyncio.create_task(channel.send(GET, deadline_s=300))
+    await stands.wait()
+    await bench.clock.sleep(41)
+    async with Connections.open(bench.settings, clock=bench.clock) as other:
+        awake = await other.channel("acme", SPEC, "clips")
+        assert (await awake.send(GET)).status == 200
+    goes_on.set()
+
+    assert (await sleeper).status == 200
+    assert len(bench.clips.token_calls) == 2
+    assert (await bench.row()).state == "active"
+
+
+async def test_token_that_is_stored_late_is_waited_for_by_whoever_takes_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database was away until the lease had run out; then both processes are quick."""
+    await bench.connect_clips()
+    bench.clips.expire_access()
+    save, is_away = State.save_connection, True
+
+    async def away(self: State, row: ConnectionRow) -> ConnectionRow:
+        if is_away and self is bench.connections.state and len(bench.clips.token_calls) == 2:
+            await asyncio.sleep(0.02)
+            raise StateUnavailableError("it is away")
+        return await save(self, row)
+
+    monkeypatch.setattr(State, "save_connection", away)
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    first = asyncio.create_task(channel.send(GET, deadline_s=5000))
+    while len(bench.clips.token_calls) < 2:  # noqa: ASYNC110 - the office tells nobody
+        await asyncio.sleep(0.005)
+    await bench.clock.sleep(41)
+    monkeypatch.setattr(renewals, "TAKEOVER_WAIT_S", 0.0)  # the clock is no real one
+    async with Connections.open(bench.settings, clock=bench.clock) as other:
+
+        async def return_of_the_database(self: Renewals, site: Site, tokens: TokenSet) -> None:
+            nonlocal is_away
+            is_away = False
+            await asyncio.wait_for(asyncio.shield(first), 20)
+
+        monkeypatch.setattr(Renewals, "_note_beginning", return_of_the_database)
+        taking_over = await other.channel("acme", SPEC, "clips")
+        assert (await taking_over.send(GET)).status == 200
+    assert (await first).status == 200
+    assert len(bench.clips.token_calls) == 2
 
 
 async def test_hanging_token_endpoint_holds_up_nobody_while_the_token_lives(bench: Bench) -> None:
