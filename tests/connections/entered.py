@@ -224,6 +224,7 @@ class StampServer(Server):
         self.keys = {KEY}
         pair = base64.b64encode(f"{ACCESS_KEY}:{ACCESS_SECRET}".encode()).decode()
         self.basic = {f"Basic {pair}"}
+        self.beyond_scope = {"/payroll"}
 
     async def serve(self, request: Request) -> Response:
         key = request.headers.get("x-stamp-key")
@@ -231,7 +232,7 @@ class StampServer(Server):
         if (key is None) == (basic is None) or not (key in self.keys or basic in self.basic):
             said = {"category": "INVALID_AUTHENTICATION", "message": "That key is not known."}
             return JSONResponse(said, 401)
-        if request.url.path == "/payroll":
+        if request.url.path in self.beyond_scope:
             # As Gong does: a missing scope is a 401 too.
             said = {"category": "MISSING_SCOPES", "message": "The scope payroll is required."}
             return JSONResponse(said, 401)

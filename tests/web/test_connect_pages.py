@@ -444,6 +444,29 @@ async def test_end_that_is_known_is_told(site: ConnectSite) -> None:
     assert "Connected, ends soon" in page.text and "24 November 2026, 12:00 UTC" in page.text
 
 
+async def test_key_without_a_permission_is_told_from_a_wrong_key(site: ConnectSite) -> None:
+    site.stamp.beyond_scope.add("/me")
+    visitor = await site.visitor()
+    place = "/connect/acme/calls/enter"
+
+    refused = await visitor.press(await visitor.get(place), place, api_key=KEY)
+
+    assert "a permission is missing" in refused.text
+    assert "The scope payroll is required" in refused.text
+    assert await site.row("calls") is None
+
+
+async def test_form_has_its_focus_in_the_first_field(
+    site: ConnectSite,
+) -> None:
+    visitor = await site.visitor()
+
+    form = await visitor.get("/connect/acme/erp/enter")
+
+    assert form.text.count("autofocus") == 1
+    assert form.text.index("autofocus") < form.text.index('name="password"')
+
+
 async def test_form_that_is_too_large_is_refused_in_words(site: ConnectSite) -> None:
     visitor = await site.visitor()
     place = "/connect/acme/calls/enter"

@@ -118,7 +118,7 @@ def trouble_words(error: FirnlineError, title: str) -> Trouble:
         )
     if error.code in ("entry_fields", "body_too_large", "malformed_request"):
         return Trouble(
-            "Something is missing",
+            "Something is missing or does not look right",
             "A field is empty, too long, or does not look like what it asks for.",
             "Copy each value again, whole and without what stands around it.",
         )
@@ -134,6 +134,13 @@ def trouble_words(error: FirnlineError, title: str) -> Trouble:
             "This is not your organisation's account",
             f"You signed in to another {system} account than the one that is connected.",
             "Sign in to your organisation's account instead. Nothing was connected.",
+        )
+    if error.code in ("provider_forbidden", "provider_scope_missing"):
+        return Trouble(
+            f"{system} did not allow enough",
+            "It knows you, but a permission is missing. Nothing was connected.",
+            f"Ask whoever manages {system} for it, or use an account or key that has it.",
+            said=error.message,
         )
     if error.code in _OURS:
         return Trouble(
