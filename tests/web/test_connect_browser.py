@@ -319,6 +319,7 @@ async def test_form_for_secrets_has_labels_and_shows_nothing_again(
         await page.get_by_label("User name").fill(USER)
         await page.get_by_label("Password").fill(PASSWORD)
         await page.get_by_role("button", name="Connect").tap()
+        await page.get_by_role("button", name="Yes, connect it").tap()
         await expect(page.get_by_role("status")).to_have_text("Punch is connected.")
         assert "canary" not in await page.content()
         await desk.check(page, "connect-many")
