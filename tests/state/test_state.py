@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -263,3 +265,24 @@ def test_reprs_show_no_ciphertext() -> None:
 
     assert "sealed" not in shown
     assert "digest" not in shown.replace("state_digest", "")
+
+
+async def test_opening_the_database_again_keeps_its_locks(tmp_path: Path) -> None:
+    """Else another process that closes it removes the log that this one still writes to."""
+    settings = Settings(home=tmp_path)
+    state = await State.open(settings)
+    await state.ping()
+    again = await State.open(settings)
+    await again.close()
+    closing = (
+        "import sqlite3, sys\n"
+        "database = sqlite3.connect(sys.argv[1])\n"
+        "database.execute('SELECT 1 FROM leases')\n"
+        "database.close()\n"
+    )
+    path = tmp_path / "state.db"
+
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", closing, str(path)], check=True)
+
+    assert (tmp_path / "state.db-wal").exists()
+    await state.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,11 @@ def _sqlite(
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = home / name
-        # Made before SQLite does, so that it is the owner's alone from its first byte.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Made before SQLite does, so that it is the owner's alone from its first byte. One that is
+        # there must not be opened: closing it would give up this process's locks on it, and others
+        # would take its log away.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
         raise StateUnavailableError(
             f"{home} cannot hold the state database: {error.strerror}",
