@@ -15,6 +15,7 @@ from tests.connections.conftest import SPEC, Bench
 
 from firnline.connections import Connections, keeping, renewals
 from firnline.connections.changing import StillPendingError
+from firnline.connections.closed import ConnectionDisabledError
 from firnline.connections.renewals import Renewals
 from firnline.connections.site import Site, declared_site
 from firnline.connections.token_set import TokenSet
@@ -121,6 +122,27 @@ async def test_token_that_is_stored_late_is_waited_for_by_whoever_takes_over(
         assert (await taking_over.send(GET)).status == 200
     assert (await first).status == 200
     assert len(bench.clips.token_calls) == 2
+
+
+async def test_calls_of_the_same_moment_look_their_connection_up_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.connect_clips()
+    channel = await bench.connections.channel("acme", SPEC, "clips")
+    looks: list[str] = []
+    look = State.connection
+
+    async def counted(self: State, tenant: str, name: str, person: str = "") -> object:
+        looks.append(name)
+        return await look(self, tenant, name, person)
+
+    monkeypatch.setattr(State, "connection", counted)
+    await asyncio.gather(*(channel.send(GET) for _ in range(16)))
+    assert len(looks) == 1
+
+    await bench.connections.disable(SPEC, "clips")
+    with pytest.raises(ConnectionDisabledError):  # nothing is kept for the next call
+        await channel.send(GET)
 
 
 async def test_hanging_token_endpoint_holds_up_nobody_while_the_token_lives(bench: Bench) -> None:

@@ -82,6 +82,8 @@ class Renewals:
         self._finish_by: float | None = None
         # A rotated token must not be lost: what began is not cancelled with whoever wanted it.
         self._flights: Flights[tuple[str, str], TokenSet | None] = Flights(goes_on=True)
+        self._looks: Flights[tuple[str, str], tuple[ConnectionRow | None, TokenSet | None]]
+        self._looks = Flights(goes_on=False)
 
     async def finish(self) -> None:
         """Wait for what is under way here, and for other processes no longer."""
@@ -95,6 +97,22 @@ class Renewals:
         if closed is not None:
             raise closed
         assert row is not None
+        return row, await self.opened(site, row)
+
+    async def seen(self, site: Site) -> tuple[ConnectionRow, TokenSet]:
+        """Return what `current` does, from one look for all who ask at the same moment."""
+        key = (site.tenant, site.holder)
+        row, tokens = await self._looks.join(key, lambda: self._looked(site))
+        closed = closed_by(site, row)
+        if closed is not None:
+            raise closed
+        assert row is not None and tokens is not None
+        return row, tokens
+
+    async def _looked(self, site: Site) -> tuple[ConnectionRow | None, TokenSet | None]:
+        row = await self._state.connection(site.tenant, site.name, site.person)
+        if row is None or not row.is_working or row.token_ciphertext is None:
+            return row, None
         return row, await self.opened(site, row)
 
     async def renewed(self, site: Site, old: Old) -> TokenSet:

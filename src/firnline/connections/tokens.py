@@ -56,7 +56,7 @@ class StoredTokens:
 
         Raises a ConnectionClosedError or a ProviderError.
         """
-        row, tokens = await self._renewals.current(self._site)
+        row, tokens = await self._renewals.seen(self._site)
         now = self._clock.now()
         if not is_due(tokens, now):
             return tokens.access_token
