@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -217,7 +218,16 @@ def test_watch_prints_changes_that_other_processes_make_until_interrupted(
     connected: Served,
 ) -> None:
     command = [COMMAND, "connections", "watch", "acme", "--json"]
-    with subprocess.Popen([*command, "--after", "0"], stdout=subprocess.PIPE) as watching:
+    with (
+        subprocess.Popen(
+            [*command, "--after", "0"],
+            stdout=subprocess.PIPE,
+            # A shell that runs the tests in the background has them, and us, ignore interrupts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
+        ) as watching,
+        contextlib.ExitStack() as ended,
+    ):
+        ended.callback(watching.kill)  # whatever fails here, nothing goes on watching
         assert watching.stdout is not None
         first = orjson.loads(watching.stdout.readline())
         told("disable", "acme", "staples", "--reason", "audit")

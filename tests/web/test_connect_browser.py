@@ -173,6 +173,7 @@ async def test_admin_connects_two_systems_through_their_consent_pages(desk: Desk
     await page.get_by_role("button", name="Yes, connect it").click()
     await expect(page.get_by_role("status")).to_have_text("Zendesk Support is connected.")
     await page.get_by_role("button", name="Connect NetSuite").click()
+    await page.get_by_role("button", name="Yes, connect it").click()
     await expect(page.get_by_role("status")).to_have_text("NetSuite is connected.")
     await expect(page.locator(".state.good")).to_have_count(3)
     await desk.check(page, "connect")
