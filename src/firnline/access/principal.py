@@ -56,7 +56,7 @@ class TokenRefusedError(FirnlineError):
         super().__init__(
             f"the token was refused: {reason}",
             hint="Send `Authorization: Bearer TOKEN` with a current token signed by a key of "
-            "an issuer that this installation trusts.",
+            "an issuer that this installation trusts, or with an API key.",
         )
 
 

@@ -80,8 +80,8 @@ def _table(running: ServedFleet) -> Table:
     table = Table(title="Sandboxes", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("Tenant", "Provider"):
         table.add_column(heading)
-    table.add_column("Stands for", overflow="fold")
-    table.add_column("Listens on", no_wrap=True)
+    # One below the other: 80 columns are enough for both.
+    table.add_column("Stands for, listens on", overflow="fold")
     table.add_column("People", justify="right")
     table.add_column("Records", justify="right")
     for server in running.fleet.servers.values():
@@ -89,8 +89,7 @@ def _table(running: ServedFleet) -> Table:
         table.add_row(
             facts["tenant"],
             facts["provider"],
-            facts["vendor"],
-            facts["url"],
+            f"{facts['vendor']}\n{facts['url']}",
             str(facts["people"]),
             f"{facts['records']:,}",
         )
