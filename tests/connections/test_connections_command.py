@@ -90,6 +90,20 @@ def test_show_of_a_person_who_connected_nothing_says_so(connected: Served) -> No
     assert refused.value.hint == "Run: firnline connect acme staples --person bob@north.test"
 
 
+@pytest.mark.parametrize("reason", ["two\nlines", "\x1b[31mred", "x" * 301])
+def test_reason_is_one_line_that_fits(connected: Served, reason: str) -> None:
+    done = CliRunner().invoke(
+        cli, ["connections", "disable", "acme", "staples", "--reason", reason]
+    )
+
+    assert done.exit_code == 2
+    assert told("list", "acme", exit_code=1)["tenants"][0]["connections"][1]["state"] == "active"
+
+
+def test_test_of_a_tenant_without_connections_says_so(served: Served) -> None:
+    assert "firnline connect acme" in shown("test", "acme")
+
+
 def test_what_was_ended_cannot_be_switched_on(connected: Served) -> None:
     told("revoke", "acme", "staples")
 

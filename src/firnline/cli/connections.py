@@ -25,7 +25,7 @@ from firnline.connections.statuses import NOT_CONNECTED, ConnectionStatus, chose
 from firnline.errors import FirnlineError, UsageError
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionEvent, ConnectionRow
-from firnline.web.admin.forms import Connection, ConnectionList, Event
+from firnline.web.admin.forms import REASON_LENGTH_MAX, Connection, ConnectionList, Event
 
 EVENTS_SHOWN = 10
 
@@ -35,7 +35,18 @@ connections = typer.Typer(
 
 NameArgument = Annotated[str, typer.Argument(help="The connection's name.")]
 Person = Annotated[str, typer.Option(help="E-mail of whose own connection is meant.")]
-Reason = Annotated[str, typer.Option(help="Why; it stands in the status and the event.")]
+
+
+def _plain(reason: str) -> str:
+    """Return a reason that fits where it is shown, as the admin API takes it."""
+    if len(reason) > REASON_LENGTH_MAX or not reason.isprintable():
+        raise typer.BadParameter(f"a line of up to {REASON_LENGTH_MAX} characters is wanted")
+    return reason
+
+
+Reason = Annotated[
+    str, typer.Option(help="Why; it stands in the status and the event.", callback=_plain)
+]
 
 
 class RevokeOptionsError(UsageError):
@@ -127,6 +138,8 @@ def test(
             print_json({"tenant": tenant, "tests": tried})
             return
         console = Console(soft_wrap=True, highlight=False)
+        if not tried:
+            console.print(f"Nothing is connected. Run: firnline connect {tenant}", markup=False)
         for each in tried:
             _print_test(console, each)
 
