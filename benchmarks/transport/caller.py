@@ -17,8 +17,8 @@ from firnline.connectors.limits import RateLimit
 from firnline.settings import Settings
 from firnline.state.quotas import QuotaStore
 from firnline.transport import Destination, OutboundCall, ProviderError, Transport, Use
-from firnline.transport.allowance import Allowance
-from firnline.transport.governor import QuotaGovernor
+from firnline.transport.quota.allowance import Allowance
+from firnline.transport.quota.governor import QuotaGovernor
 
 VENDOR = "https://api.vendor.example"
 

@@ -28,7 +28,7 @@ from firnline.settings import Settings
 from firnline.state.quotas import QuotaStore
 from firnline.transport import OutboundCall, Transport
 from firnline.transport.admission import Governor
-from firnline.transport.governor import QuotaGovernor
+from firnline.transport.quota.governor import QuotaGovernor
 
 COUNT, COUNT_FULL = 200, 1_000
 CALLS, PER_S = 10, 1.0

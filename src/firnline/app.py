@@ -25,10 +25,10 @@ from firnline.catalog.mapping import MappingError, mapping_problems
 from firnline.clock import Clock, SystemClock
 from firnline.connections.channel import Channel
 from firnline.connections.closed import ConnectionClosedError
-from firnline.connections.links import LIFETIME, ConnectLinks, MadeLink
+from firnline.connections.consent.links import LIFETIME, ConnectLinks, MadeLink
+from firnline.connections.sealing.vault import Vault
 from firnline.connections.service import Connections
 from firnline.connections.site import declared_site
-from firnline.connections.vault import Vault
 from firnline.connections.verifying import Verifying
 from firnline.errors import FirnlineError, UnknownTenantError
 from firnline.graph.answer import Answer, Question

@@ -18,9 +18,9 @@ from typer.testing import CliRunner, Result
 
 from firnline.cli.vault import vault as command
 from firnline.clock import SystemClock
-from firnline.connections.keyring import RotationRunningError, VaultKeyInvalidError, held
-from firnline.connections.rotation import MasterKeyInEnvironmentError
-from firnline.connections.vault import Vault
+from firnline.connections.sealing.keyring import RotationRunningError, VaultKeyInvalidError, held
+from firnline.connections.sealing.rotation import MasterKeyInEnvironmentError
+from firnline.connections.sealing.vault import Vault
 from firnline.errors import UsageError
 from firnline.settings import Settings
 from firnline.state import State
@@ -34,7 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with secrets of two tenants, without its settle time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FIRNLINE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("firnline.connections.rotation.SETTLE_S", 0.0)
+    monkeypatch.setattr("firnline.connections.sealing.rotation.SETTLE_S", 0.0)
 
     async def fill(state: State, vault: Vault) -> None:
         for tenant in ("acme", "globex"):

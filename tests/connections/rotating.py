@@ -18,10 +18,10 @@ from typing import Any
 import orjson
 
 from firnline.clock import FixedClock, SystemClock
-from firnline.connections import keyring as keyrings
-from firnline.connections import rotation as rotations
-from firnline.connections.rotation import Rotation
-from firnline.connections.vault import Vault
+from firnline.connections.sealing import keyring as keyrings
+from firnline.connections.sealing import rotation as rotations
+from firnline.connections.sealing.rotation import Rotation
+from firnline.connections.sealing.vault import Vault
 from firnline.settings import Settings
 from firnline.state import ConnectionRow, StaleRowError, State
 from firnline.state.keys import DataKeyStore

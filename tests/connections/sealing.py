@@ -13,7 +13,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import update
 
-from firnline.connections.vault import Vault
+from firnline.connections.sealing.vault import Vault
 from firnline.state import AuthorizationRow, ClientRow, ConnectionRow, State
 from firnline.state.sealed import SEALED, SealedColumn
 

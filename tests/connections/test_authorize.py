@@ -12,12 +12,12 @@ from pydantic import SecretStr
 from tests.connections.conftest import SPEC, Bench
 
 from firnline.connections import ClientCredentials
-from firnline.connections.authorize import (
+from firnline.connections.clients import ClientMissingError
+from firnline.connections.consent.authorize import (
     AuthorizationInvalidError,
     OtherBrowserError,
     WrongFlowError,
 )
-from firnline.connections.clients import ClientMissingError
 from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError
 from firnline.connections.site import ConnectionSettingsError, UnknownConnectionError
 from firnline.connectors.protocol import Request

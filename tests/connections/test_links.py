@@ -13,7 +13,7 @@ import pytest
 from tests.connections.conftest import SPEC
 
 from firnline.clock import FixedClock
-from firnline.connections.links import (
+from firnline.connections.consent.links import (
     CONTENT_BYTES_MAX,
     ConnectLinkError,
     ConnectLinkInvalidError,
@@ -21,7 +21,11 @@ from firnline.connections.links import (
     ConnectLinkUsedError,
     MadeLink,
 )
-from firnline.connections.return_to import ReturnToRefusedError, checked_return, with_outcome
+from firnline.connections.consent.return_to import (
+    ReturnToRefusedError,
+    checked_return,
+    with_outcome,
+)
 from firnline.connections.site import UnknownConnectionError
 from firnline.settings import Settings
 from firnline.state import State
@@ -138,7 +142,7 @@ async def test_claims_are_forgotten_with_their_links(
     try:
         claim = state.connect_links.claim
         later = clock.now() + timedelta(hours=1)
-        from firnline.connections.links import digest_of
+        from firnline.connections.consent.links import digest_of
 
         assert await claim(
             "acme", digest_of(used.link.id), "anybody", expires_at=later, now=clock.now()

@@ -7,7 +7,7 @@ import pytest
 from tests.connections.conftest import Bench
 
 from firnline.connections import NeedsReconnectError, NotConnectedError
-from firnline.connections.vault import Vault, VaultKeyInvalidError
+from firnline.connections.sealing.vault import Vault, VaultKeyInvalidError
 from firnline.connectors.protocol import Request
 from firnline.sandbox.signin import CALLBACK, approve
 from firnline.state import ConnectionRow

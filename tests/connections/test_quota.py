@@ -21,8 +21,8 @@ from firnline.sandbox.signin import connect
 from firnline.settings import Settings
 from firnline.spec.model import TenantSpec
 from firnline.transport import Use
-from firnline.transport.governor import BudgetStanding
-from firnline.transport.quota_errors import QuotaReservedError, QuotaWaitError
+from firnline.transport.quota.errors import QuotaReservedError, QuotaWaitError
+from firnline.transport.quota.governor import BudgetStanding
 
 NAME = "system"
 

@@ -32,11 +32,11 @@ from tests.connections.sealing import (
 )
 
 from firnline.clock import FixedClock
-from firnline.connections import keyring as keyrings
-from firnline.connections.key_status import key_status
-from firnline.connections.keyring import RotationRunningError, VaultKeyInvalidError, held
-from firnline.connections.rotation import MasterKeyInEnvironmentError, Rotated, Rotation
-from firnline.connections.vault import Vault
+from firnline.connections.sealing import keyring as keyrings
+from firnline.connections.sealing.key_status import key_status
+from firnline.connections.sealing.keyring import RotationRunningError, VaultKeyInvalidError, held
+from firnline.connections.sealing.rotation import MasterKeyInEnvironmentError, Rotated, Rotation
+from firnline.connections.sealing.vault import Vault
 from firnline.errors import FirnlineError, UsageError
 from firnline.settings import Settings
 from firnline.state import StaleRowError, State

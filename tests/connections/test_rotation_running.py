@@ -8,8 +8,8 @@ from starlette.requests import Request as HttpRequest
 from tests.connections.conftest import Bench
 
 from firnline.clock import FixedClock
-from firnline.connections.rotation import Rotation
-from firnline.connections.vault import Vault
+from firnline.connections.sealing.rotation import Rotation
+from firnline.connections.sealing.vault import Vault
 from firnline.connectors.protocol import Request
 from firnline.sandbox.signin import CALLBACK, approve
 from firnline.state import State

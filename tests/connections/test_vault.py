@@ -16,8 +16,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from firnline.connections.keyring import open_keyring
-from firnline.connections.vault import Vault, VaultKeyInvalidError
+from firnline.connections.sealing.keyring import open_keyring
+from firnline.connections.sealing.vault import Vault, VaultKeyInvalidError
 from firnline.settings import Settings
 from firnline.state import State
 

@@ -30,7 +30,7 @@ from tests.web.connecting import (
     query_of,
 )
 
-from firnline.connections.authorize import AUTHORIZATION_LIFETIME
+from firnline.connections.consent.authorize import AUTHORIZATION_LIFETIME
 from firnline.connectors.registry import load_connector, load_manifest
 from firnline.sandbox.seed import company
 from firnline.sandbox.server import Fleet, running
@@ -346,7 +346,7 @@ async def test_address_that_only_begins_like_the_redirect_uri_is_none(
 async def test_open_redirect_no_link_leads_to_an_address_that_is_not_listed(
     site: ConnectSite, address: str
 ) -> None:
-    from firnline.connections.return_to import ReturnToRefusedError
+    from firnline.connections.consent.return_to import ReturnToRefusedError
 
     with pytest.raises(ReturnToRefusedError):
         site.link(return_to=address)

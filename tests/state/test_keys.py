@@ -17,8 +17,8 @@ from tests.connections import rotating
 from tests.connections.sealing import NOW, opened, place_of, store, store_everything
 
 from firnline.clock import FixedClock
-from firnline.connections.rotation import Rotation
-from firnline.connections.vault import Vault
+from firnline.connections.sealing.rotation import Rotation
+from firnline.connections.sealing.vault import Vault
 from firnline.settings import Settings
 from firnline.state import State
 from firnline.state import sealed as sealing

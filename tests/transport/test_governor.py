@@ -23,10 +23,10 @@ from firnline.settings import Settings
 from firnline.state.database import StateUnavailableError
 from firnline.state.quotas import QuotaStore
 from firnline.transport import Destination, OutboundCall, Use
-from firnline.transport.allowance import Allowance
-from firnline.transport.governor import QuotaGovernor, Standing
-from firnline.transport.quota_errors import QuotaReservedError, QuotaWaitError
-from firnline.transport.quota_terms import Shares
+from firnline.transport.quota.allowance import Allowance
+from firnline.transport.quota.errors import QuotaReservedError, QuotaWaitError
+from firnline.transport.quota.governor import QuotaGovernor, Standing
+from firnline.transport.quota.terms import Shares
 
 T = TypeVar("T")
 FINE = Response(200, {}, b"{}")

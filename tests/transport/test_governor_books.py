@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from firnline.connectors.limits import RateLimit
 from firnline.transport.call import Use
-from firnline.transport.quota_book import BudgetBook
-from firnline.transport.quota_ledger import Ledger
-from firnline.transport.quota_shares import SHARE_TTL_S, ShareBook
-from firnline.transport.quota_terms import NO_LIMIT, Shares, Term, next_reset
+from firnline.transport.quota.book import BudgetBook
+from firnline.transport.quota.ledger import Ledger
+from firnline.transport.quota.shares import SHARE_TTL_S, ShareBook
+from firnline.transport.quota.terms import NO_LIMIT, Shares, Term, next_reset
 
 NOW = 1_764_000_000.0
 BOTH = frozenset({Use.INTERACTIVE, Use.SYNC})

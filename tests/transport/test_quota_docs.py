@@ -12,11 +12,11 @@ from firnline.connectors.limits import Limits
 from firnline.settings import Settings
 from firnline.spec.model import TenantSpec
 from firnline.sync.extract import PAUSE_MAX_S
-from firnline.transport.quota_books import ALONE_S
-from firnline.transport.quota_errors import QuotaReservedError, QuotaWaitError
-from firnline.transport.quota_ledger import LATELY_S
-from firnline.transport.quota_shares import SHARE_TTL_S
-from firnline.transport.quota_terms import WRITE_RESERVE
+from firnline.transport.quota.books import ALONE_S
+from firnline.transport.quota.errors import QuotaReservedError, QuotaWaitError
+from firnline.transport.quota.ledger import LATELY_S
+from firnline.transport.quota.shares import SHARE_TTL_S
+from firnline.transport.quota.terms import WRITE_RESERVE
 from firnline.transport.retry import RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "quotas.md").read_text("utf-8")

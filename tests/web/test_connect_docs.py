@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 import firnline.demo
 from firnline.cli.main import cli
-from firnline.connections.arrivals import ARRIVAL_LIFETIME
-from firnline.connections.authorize import AUTHORIZATION_LIFETIME
-from firnline.connections.links import LIFETIME, LIFETIME_MAX, SESSION_MIN
+from firnline.connections.consent.arrivals import ARRIVAL_LIFETIME
+from firnline.connections.consent.authorize import AUTHORIZATION_LIFETIME
+from firnline.connections.consent.links import LIFETIME, LIFETIME_MAX, SESSION_MIN
 from firnline.connectors.auth_flows import ENTERED, OAUTH
 from firnline.settings import Settings
 from firnline.spec.branding import LOGO_BYTES_MAX, LOGO_KINDS, Branding, logo_problem

@@ -20,7 +20,7 @@ from tests.web.connecting import (
     query_of,
 )
 
-from firnline.connections.arrivals import ARRIVAL_LIFETIME
+from firnline.connections.consent.arrivals import ARRIVAL_LIFETIME
 from firnline.state import StaleRowError
 
 RETURN_TO = "https://app.pilot.example/integrations"

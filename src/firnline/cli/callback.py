@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from firnline.connections.authorize import AUTHORIZATION_LIFETIME
+from firnline.connections.consent.authorize import AUTHORIZATION_LIFETIME
 from firnline.errors import UsageError
 from firnline.transport.errors import provider_text
 from firnline.web.server import address_of, create_server, open_socket

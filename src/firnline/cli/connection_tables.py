@@ -12,7 +12,7 @@ from rich.text import Text
 
 from firnline.connections.statuses import ConnectionStatus
 from firnline.state import ConnectionEvent
-from firnline.transport.governor import Standing
+from firnline.transport.quota.governor import Standing
 
 _STYLES = {
     "active": "green",

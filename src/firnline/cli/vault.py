@@ -12,10 +12,10 @@ from rich.table import Table
 
 from firnline.cli.running import AsJson, print_json, run
 from firnline.clock import SystemClock
-from firnline.connections.key_status import KeyStatus, TenantStatus, key_status
-from firnline.connections.keyring import VARIABLE
-from firnline.connections.rotation import Rotated, Rotation
-from firnline.connections.vault import Vault
+from firnline.connections.sealing.key_status import KeyStatus, TenantStatus, key_status
+from firnline.connections.sealing.keyring import VARIABLE
+from firnline.connections.sealing.rotation import Rotated, Rotation
+from firnline.connections.sealing.vault import Vault
 from firnline.errors import UsageError
 from firnline.settings import read_settings
 from firnline.state import State

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from firnline.clock import Clock
+from firnline.connections.sealing.vault import Vault
 from firnline.connections.site import Site, address_of
-from firnline.connections.vault import Vault
 from firnline.errors import FirnlineError
 from firnline.state import ClientRow, State
 

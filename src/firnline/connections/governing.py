@@ -14,8 +14,8 @@ from firnline.clock import Clock
 from firnline.settings import Settings
 from firnline.state.database import StateUnavailableError
 from firnline.state.quotas import QuotaStore
-from firnline.transport.governor import QuotaGovernor
-from firnline.transport.quota_terms import Shares
+from firnline.transport.quota.governor import QuotaGovernor
+from firnline.transport.quota.terms import Shares
 
 _log = logging.getLogger(__name__)
 

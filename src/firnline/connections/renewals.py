@@ -24,9 +24,9 @@ from firnline.connections.closed import NeedsReconnectError, closed_by
 from firnline.connections.endpoint import ClientRefusedError, GrantRefusedError, TokenSet
 from firnline.connections.flows import Flows
 from firnline.connections.saving import Change, changed
+from firnline.connections.sealing.vault import Vault
 from firnline.connections.site import Site
 from firnline.connections.standing import can_renew, ends_at, is_due, moment, standing
-from firnline.connections.vault import Vault
 from firnline.connectors.auth_flows import AuthorizationCode, ClientCredentials
 from firnline.flights import Flights
 from firnline.state import ConnectionRow, StaleRowError, State, StateUnavailableError

@@ -14,29 +14,29 @@ from pydantic import SecretStr
 
 from firnline.clock import Clock
 from firnline.connections.activating import Activation
-from firnline.connections.arrivals import Arrivals
-from firnline.connections.authorize import (
+from firnline.connections.changing import Changing, stored_site
+from firnline.connections.channel import Channel
+from firnline.connections.clients import ClientRegistry
+from firnline.connections.closed import ConnectionRevokedError, NotConnectedError
+from firnline.connections.consent.arrivals import Arrivals
+from firnline.connections.consent.authorize import (
     AuthorizationStart,
     WrongFlowError,
     redeem_code,
     start_authorization,
     take_sign_in,
 )
-from firnline.connections.changing import Changing, stored_site
-from firnline.connections.channel import Channel
-from firnline.connections.clients import ClientRegistry
-from firnline.connections.closed import ConnectionRevokedError, NotConnectedError
 from firnline.connections.csrf import CsrfTokens
 from firnline.connections.entering import entered_fields, tried
 from firnline.connections.flows import Flows, Given
 from firnline.connections.governing import governed
 from firnline.connections.keeping import Keeping
 from firnline.connections.renewals import Renewals
+from firnline.connections.sealing.vault import Vault
 from firnline.connections.site import Site, address_of, declared_site
 from firnline.connections.statuses import ConnectionStatus, statuses_of
 from firnline.connections.tokens import Credential, GivenToken, StoredTokens
 from firnline.connections.turns import Turns
-from firnline.connections.vault import Vault
 from firnline.connectors.auth_flows import AuthorizationCode, ClientAssertion
 from firnline.connectors.protocol import Identity
 from firnline.errors import FirnlineError, UsageError
@@ -44,7 +44,7 @@ from firnline.settings import Settings
 from firnline.spec.model import TenantSpec
 from firnline.state import ConnectionEvent, ConnectionRow, State
 from firnline.transport import Transport, Use
-from firnline.transport.governor import QuotaGovernor, Standing
+from firnline.transport.quota.governor import QuotaGovernor, Standing
 
 EVENTS_PAGE = 100
 SIGN_IN_DEADLINE_S = 15.0  # of one request for tokens; others may wait for it

@@ -19,7 +19,7 @@ from firnline.errors import UsageError
 from firnline.spec.model import TenantSpec
 from firnline.transport import Destination, ForbiddenHostError
 from firnline.transport.address import AddressRefused, check_url, origin_of
-from firnline.transport.allowance import Allowance
+from firnline.transport.quota.allowance import Allowance
 
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 

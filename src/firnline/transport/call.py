@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from firnline.connectors.protocol import Grounds, Response, Verdict
 from firnline.connectors.quotas import QuotaReading
-from firnline.transport.allowance import UNLIMITED, Allowance
+from firnline.transport.quota.allowance import UNLIMITED, Allowance
 
 # Says what a refused answer means; None when the answer is not a refusal.
 Judge = Callable[[Response], Verdict | None]

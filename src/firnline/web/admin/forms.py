@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from firnline.connections.links import LIFETIME, LIFETIME_MAX, LIFETIME_MIN, MadeLink
+from firnline.connections.consent.links import LIFETIME, LIFETIME_MAX, LIFETIME_MIN, MadeLink
 from firnline.connections.statuses import ConnectionStatus
 from firnline.connectors.protocol import Identity
 from firnline.state import ConnectionEvent

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from firnline.connections.arrivals import Arrival
-from firnline.connections.authorize import AuthorizationInvalidError, OtherBrowserError
-from firnline.connections.links import ConnectSession
-from firnline.connections.offers import Offer
+from firnline.connections.consent.arrivals import Arrival
+from firnline.connections.consent.authorize import AuthorizationInvalidError, OtherBrowserError
+from firnline.connections.consent.links import ConnectSession
+from firnline.connections.consent.offers import Offer
 from firnline.errors import FirnlineError
 from firnline.transport.errors import provider_text
 from firnline.web.connect.desk import ConnectDesk

@@ -14,9 +14,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from firnline.app import App
-from firnline.connections.links import ConnectSession
-from firnline.connections.offers import Offer, offers_to
-from firnline.connections.return_to import ReturnToRefusedError, checked_return, with_outcome
+from firnline.connections.consent.links import ConnectSession
+from firnline.connections.consent.offers import Offer, offers_to
+from firnline.connections.consent.return_to import (
+    ReturnToRefusedError,
+    checked_return,
+    with_outcome,
+)
 from firnline.connections.site import UnknownConnectionError
 from firnline.errors import FirnlineError
 from firnline.web.connect.sessions import ConnectCookies, ConnectSessionError, origin_of

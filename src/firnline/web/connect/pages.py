@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from firnline.connections.links import ConnectLinkInvalidError, ConnectSession
-from firnline.connections.offers import Offer
+from firnline.connections.consent.links import ConnectLinkInvalidError, ConnectSession
+from firnline.connections.consent.offers import Offer
 from firnline.errors import FirnlineError
 from firnline.web.connect.desk import ConnectDesk
 from firnline.web.connect.sessions import ConnectClosedError, ConnectFormError

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from firnline.clock import Clock
-from firnline.connections.links import ConnectLinks, ConnectSession
+from firnline.connections.consent.links import ConnectLinks, ConnectSession
 from firnline.errors import FirnlineError
 from firnline.web.body import read_form
 from firnline.web.head import RequestHead

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretBytes
 
-from firnline.connections.keyring import KEY_BYTES, MasterKey
+from firnline.connections.sealing.keyring import KEY_BYTES, MasterKey
 from firnline.state.keys import DataKeyRow
 from firnline.state.sealed import FIRST_FORM, head_of
 

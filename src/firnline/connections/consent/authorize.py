@@ -21,8 +21,8 @@ from firnline.clock import Clock
 from firnline.connections.clients import ClientRegistry
 from firnline.connections.endpoint import TokenSet
 from firnline.connections.flows import Flows
+from firnline.connections.sealing.vault import Vault
 from firnline.connections.site import Site, site_at
-from firnline.connections.vault import Vault
 from firnline.connectors.auth_flows import AuthorizationCode
 from firnline.connectors.registry import load_connector
 from firnline.errors import UsageError

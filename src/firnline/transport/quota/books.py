@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from firnline.clock import Clock
 from firnline.errors import FirnlineError
 from firnline.recent import Recent
-from firnline.transport.quota_ledger import Ledger
+from firnline.transport.quota.ledger import Ledger
 
 T = TypeVar("T")
 Edit = Callable[[Mapping[str, Ledger], float], T]

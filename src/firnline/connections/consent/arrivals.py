@@ -16,7 +16,7 @@ from typing import Protocol
 from authlib.common.security import generate_token
 
 from firnline.clock import Clock
-from firnline.connections.authorize import (
+from firnline.connections.consent.authorize import (
     STATE_LENGTH,
     AuthorizationInvalidError,
     SignIn,
@@ -27,8 +27,8 @@ from firnline.connections.authorize import (
 )
 from firnline.connections.endpoint import TokenSet
 from firnline.connections.flows import Flows
+from firnline.connections.sealing.vault import Vault
 from firnline.connections.site import Site, site_at
-from firnline.connections.vault import Vault
 from firnline.connectors.protocol import Identity
 from firnline.connectors.registry import load_connector
 from firnline.errors import FirnlineError

@@ -14,8 +14,8 @@ from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from firnline.connectors.limits import DAILY, RateLimit
-from firnline.transport.allowance import Allowance
 from firnline.transport.call import Use
+from firnline.transport.quota.allowance import Allowance
 
 COUNTED_FROM_S = 600.0  # longer windows are counted, not paced: a day's calls may go at once
 WRITE_RESERVE = 20  # percent kept from syncs for writes, while there are any

@@ -12,8 +12,8 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
 from firnline.clock import Clock
-from firnline.connections.data_keys import DataKeys
-from firnline.connections.keyring import (
+from firnline.connections.sealing.data_keys import DataKeys
+from firnline.connections.sealing.keyring import (
     VARIABLE,
     Keyring,
     MasterKey,
@@ -23,7 +23,7 @@ from firnline.connections.keyring import (
     with_new_key,
     with_newest_alone,
 )
-from firnline.connections.vault import Vault
+from firnline.connections.sealing.vault import Vault
 from firnline.errors import UsageError
 from firnline.state.keys import DataKeyRow
 from firnline.state.sealed import FIRST_FORM, SealedSecret, SealedStore

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from firnline.transport.call import Destination, Use
-from firnline.transport.quota_book import USES
-from firnline.transport.quota_errors import QuotaReservedError, QuotaWaitError
-from firnline.transport.quota_ledger import Slot
-from firnline.transport.quota_terms import Lane
+from firnline.transport.quota.book import USES
+from firnline.transport.quota.errors import QuotaReservedError, QuotaWaitError
+from firnline.transport.quota.ledger import Slot
+from firnline.transport.quota.terms import Lane
 
 RANK = {use: rank for rank, use in enumerate(USES)}
 SOON_S = 0.1  # who waits for an answer takes a slot of a sync that is no further away

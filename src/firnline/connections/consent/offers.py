@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from firnline.connections.links import ConnectSession, signs_in_people
+from firnline.connections.consent.links import ConnectSession, signs_in_people
 from firnline.connections.site import Site, declared_site
 from firnline.connections.statuses import NOT_CONNECTED, ConnectionStatus
 from firnline.connectors.auth_flows import EntryField, fields_of

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 
 from firnline.clock import Clock
 from firnline.transport.call import Destination, Use
-from firnline.transport.quota_book import USES
-from firnline.transport.quota_books import Books
-from firnline.transport.quota_errors import QuotaWaitError
-from firnline.transport.quota_ledger import (
+from firnline.transport.quota.book import USES
+from firnline.transport.quota.books import Books
+from firnline.transport.quota.errors import QuotaWaitError
+from firnline.transport.quota.ledger import (
     HORIZON_S,
     LATELY_S,
     Booked,
@@ -33,9 +33,9 @@ from firnline.transport.quota_ledger import (
     Wish,
     carry_out,
 )
-from firnline.transport.quota_line import HeldSlot, Line, Outlook, Waiter
-from firnline.transport.quota_shares import SHARE_TTL_S
-from firnline.transport.quota_terms import Lane
+from firnline.transport.quota.line import HeldSlot, Line, Outlook, Waiter
+from firnline.transport.quota.shares import SHARE_TTL_S
+from firnline.transport.quota.terms import Lane
 
 WAITING_MAX = 10_000
 WISHES_MAX = 64

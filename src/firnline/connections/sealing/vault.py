@@ -17,9 +17,9 @@ from cryptography.exceptions import InvalidTag
 from pydantic import SecretBytes
 
 from firnline.clock import Clock, SystemClock
-from firnline.connections import envelope
-from firnline.connections.data_keys import DataKeys
-from firnline.connections.keyring import (
+from firnline.connections.sealing import envelope
+from firnline.connections.sealing.data_keys import DataKeys
+from firnline.connections.sealing.keyring import (
     KEY_BYTES,
     Keyring,
     MasterKey,

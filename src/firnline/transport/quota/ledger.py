@@ -15,9 +15,9 @@ import orjson
 
 from firnline.connectors.quotas import CONCURRENCY, QuotaReading
 from firnline.transport.call import Use
-from firnline.transport.quota_book import USES, BudgetBook
-from firnline.transport.quota_shares import ShareBook
-from firnline.transport.quota_terms import Lane, Term
+from firnline.transport.quota.book import USES, BudgetBook
+from firnline.transport.quota.shares import ShareBook
+from firnline.transport.quota.terms import Lane, Term
 
 LATELY_S = 60.0
 # What is booked further ahead would be lost with its process, and bind who comes meanwhile.

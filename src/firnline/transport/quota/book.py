@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from firnline.transport.call import Use
-from firnline.transport.quota_terms import NO_LIMIT, Term
+from firnline.transport.quota.terms import NO_LIMIT, Term
 
 _GROUPS = 64  # of calls in one window: those that are near each other are counted together
 _HEAPED_FROM_S = 5.0  # a heap of calls takes its time to arrive, and shorter windows have none

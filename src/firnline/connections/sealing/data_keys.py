@@ -14,8 +14,8 @@ from cryptography.exceptions import InvalidTag
 from pydantic import SecretBytes
 
 from firnline.clock import Clock
-from firnline.connections import envelope
-from firnline.connections.keyring import KEY_BYTES, Keyring, MasterKey, VaultKeyInvalidError
+from firnline.connections.sealing import envelope
+from firnline.connections.sealing.keyring import KEY_BYTES, Keyring, MasterKey, VaultKeyInvalidError
 from firnline.recent import Recent
 from firnline.state.keys import EVERYONE, DataKeyRow, DataKeyStore, KeyPurpose
 

@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from firnline.clock import Clock
-from firnline.connections.return_to import checked_return
+from firnline.connections.consent.return_to import checked_return
 from firnline.connections.site import address_of, declared_site
 from firnline.errors import FirnlineError, UsageError
 from firnline.spec.model import TenantSpec

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from firnline.connections.keyring import Keyring, open_keyring
+from firnline.connections.sealing.keyring import Keyring, open_keyring
 from firnline.settings import Settings
 from firnline.state.keys import DataKeyRow
 from firnline.state.state import State

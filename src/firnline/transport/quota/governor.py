@@ -18,12 +18,12 @@ from firnline.clock import Clock
 from firnline.connectors.protocol import Grounds, Response, Verdict
 from firnline.connectors.quotas import CONCURRENCY
 from firnline.recent import Recent
-from firnline.transport.allowance import Allowance
 from firnline.transport.call import Destination, OutboundCall
-from firnline.transport.quota_books import Books, LedgerStore
-from firnline.transport.quota_desk import Desk
-from firnline.transport.quota_ledger import Fact
-from firnline.transport.quota_terms import NO_LIMIT, Lane, Shares, lane_of, user_key
+from firnline.transport.quota.allowance import Allowance
+from firnline.transport.quota.books import Books, LedgerStore
+from firnline.transport.quota.desk import Desk
+from firnline.transport.quota.ledger import Fact
+from firnline.transport.quota.terms import NO_LIMIT, Lane, Shares, lane_of, user_key
 from firnline.transport.retry import clamp_retry_after, parse_retry_after
 
 _LANES_MAX = 8192

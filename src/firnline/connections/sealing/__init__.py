@@ -1,0 +1,1 @@
+"""Keys and what they seal: data keys per tenant, the master keyring, rotation."""
