@@ -17,6 +17,7 @@ from firnline.connections import Connections, NeedsReconnectError
 from firnline.connectors.auth_flows import AuthorizationCode
 from firnline.connectors.protocol import Steps
 from firnline.connectors.registry import load_manifest
+from firnline.errors import FirnlineError
 from firnline.sandbox.protocol import Sandbox
 from firnline.sandbox.seed import company
 from firnline.sandbox.server import running, sandboxed_providers
@@ -97,6 +98,26 @@ async def test_token_of_a_person_identifies_that_person(world: World) -> None:
     # A provider without a who-am-I (NetSuite's REST) names no user, for anybody.
     assert who.user_key != integration.user_key or not integration.user_key
     assert who.account == integration.account
+
+
+async def test_connection_that_is_ended_here_is_ended_at_the_provider_where_it_offers_that(
+    world: World,
+) -> None:
+    await world.connect()
+    channel = await world.connections.channel("acme", world.spec, NAME)
+    tokens = [await channel._credential.token()]
+
+    row = await world.connections.revoke(world.spec, NAME)
+
+    offers = bool(load_manifest(world.provider).auth[0].revoke_url)
+    assert row.state == "revoked"
+    assert ("the provider ended it, too" in row.state_reason) is offers, row.state_reason
+    given = world.connections.channel_with_token("acme", world.spec, NAME, tokens[0])
+    if offers:
+        with pytest.raises(FirnlineError, match="is not accepted"):
+            await given.run(given.connector.identify(given.settings))
+    else:
+        assert (await given.run(given.connector.identify(given.settings))).account
 
 
 async def test_revoked_sandbox_user_is_noticed(world: World) -> None:

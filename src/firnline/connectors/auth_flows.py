@@ -37,8 +37,9 @@ class _OAuth(_Flow):
     revoke_url: str = ""
     """Where a token is ended on purpose; empty: the provider cannot be asked to."""
 
-    revoke_by: Literal["post", "delete_path"] = "post"
-    """RFC 7009, or DELETE of `revoke_url` with the token as its last part (HubSpot)."""
+    revoke_by: Literal["post", "delete_path", "delete_own"] = "post"
+    """RFC 7009; DELETE of `revoke_url` with the token as its last part (HubSpot); or DELETE of
+    `revoke_url` itself, authorised by the access token that it ends (Zendesk)."""
 
     base_url_field: str = ""
     """The token answer's field that names the account's own base URL; it must match `hosts`."""

@@ -1,6 +1,7 @@
-"""Ends tokens at the provider: RFC 7009, or a DELETE of the token's own address (HubSpot).
+"""Ends tokens at the provider: RFC 7009, or a DELETE of the token's own address.
 
-A refresh token goes with what it was good for; without one the access token is ended.
+A refresh token goes with what it was good for; without one the access token is ended. Where the
+address stands for whichever token is shown to it, that is the access token, and all goes with it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ async def revoke_tokens(site: Site, tokens: TokenSet, tools: FlowTools) -> bool:
     kind = "access_token" if refresh is None else "refresh_token"
     if auth.revoke_by == "delete_path":
         call = _deletion(site, auth, ended)
+    elif auth.revoke_by == "delete_own":
+        call = _own_deletion(site, auth, tokens.access_token.get_secret_value())
     else:
         call = _revocation(site, auth, await tools.clients.find(site), ended, kind)
     response = await tools.transport.send(call, deadline_s=tools.deadline_s)
@@ -57,6 +60,18 @@ def _deletion(site: Site, auth: OAuth, ended: str) -> OutboundCall:
         target="token",
         template=f"{urlsplit(url).path}/{{token}}",
         secrets=(ended,),
+    )
+
+
+def _own_deletion(site: Site, auth: OAuth, shown: str) -> OutboundCall:
+    return OutboundCall(
+        destination=site.destination,
+        method="DELETE",
+        url=site.fill(auth.revoke_url),
+        headers={"authorization": f"Bearer {shown}"},
+        judge=partial(judge, auth),
+        target="token",
+        secrets=(shown,),
     )
 
 
@@ -84,4 +99,6 @@ def _revocation(
 def _is_ended(auth: OAuth, response: Response) -> bool:
     if 200 <= response.status < 300 or response.status in GONE_STATUSES:
         return True
+    if auth.revoke_by == "delete_own":
+        return False  # an access token that ran out leaves the refresh token beside it as it is
     return refusal_of(auth, response) is Refusal.GRANT or "invalid_token" in codes_of(response)
