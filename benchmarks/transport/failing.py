@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.transport.plain_http import answer_all, response
+
 BODY = json.dumps({"records": [{"id": f"{number:08}", "name": "Acme"} for number in range(40)]})
 _DOWN = '{"error": "unavailable"}'
 
@@ -30,23 +32,15 @@ class Failing:
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                writer.write(await self._answer(head.split(" ", 2)[1]))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        await answer_all(reader, writer, self._answer)
 
     async def _answer(self, path: str) -> bytes:
         if path.startswith("/outage/"):
             self.down_until = time.monotonic() + float(path.removeprefix("/outage/"))
-            return _response(200, json.dumps(self.down_until))
+            return response(200, json.dumps(self.down_until))
         if path == "/seen":
             seen, self.seen = self.seen, []
-            return _response(200, json.dumps(seen))
+            return response(200, json.dumps(seen))
         now = time.monotonic()
         status = 503 if now < self.down_until else 200
         self.running += 1
@@ -54,15 +48,7 @@ class Failing:
         if path.startswith("/slow"):
             await asyncio.sleep(0.05)
         self.running -= 1
-        return _response(status, BODY if status == 200 else _DOWN)
-
-
-def _response(status: int, body: str) -> bytes:
-    head = (
-        f"HTTP/1.1 {status} {'OK' if status == 200 else 'Unavailable'}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return (head + body).encode()
+        return response(status, BODY if status == 200 else _DOWN)
 
 
 @contextmanager

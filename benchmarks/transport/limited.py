@@ -13,8 +13,9 @@ import json
 import time
 from collections import deque
 
+from benchmarks.transport.plain_http import answer_all, response
+
 SLIDING, FIXED = "sliding", "fixed"
-_REASONS = {200: "OK", 429: "Too Many Requests"}
 
 
 class Limiter:
@@ -64,19 +65,11 @@ class LimitedServer:
             self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                writer.write(await self._answer(head.split(" ", 2)[1]))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        await answer_all(reader, writer, self._answer)
 
     async def _answer(self, path: str) -> bytes:
         if path == "/seen":
-            return _response(200, json.dumps(self.seen()))
+            return response(200, json.dumps(self.seen()))
         status = self.limiter.admit(time.monotonic())
         self.running += 1
         self.running_max = max(self.running, self.running_max)
@@ -85,7 +78,7 @@ class LimitedServer:
                 await asyncio.sleep(self.takes_s)
         finally:
             self.running -= 1
-        return _response(status, "{}", "" if status == 200 else "Retry-After: 1\r\n")
+        return response(status, "{}", "" if status == 200 else "Retry-After: 1\r\n")
 
     def seen(self) -> dict[str, object]:
         """Return when each call arrived, in seconds after the first, and its status."""
@@ -95,14 +88,6 @@ class LimitedServer:
             "arrived": [[round(at - start, 4), status] for at, status in arrived],
             "running_max": self.running_max,
         }
-
-
-def _response(status: int, body: str, more: str = "") -> bytes:
-    head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"
-        f"{more}content-length: {len(body)}\r\n\r\n"
-    )
-    return (head + body).encode()
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

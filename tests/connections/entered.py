@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from pydantic import SecretStr
@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 from tests.transport.loopback import serve
 
 from firnline.clock import Clock, FixedClock
@@ -260,8 +261,15 @@ class EnteredBench:
         return await self.connections.connect_with_secrets(SPEC, name, secrets_of(**fields))
 
 
+class Answering(Protocol):
+    """Whatever stands for a provider."""
+
+    host: str
+    app: ASGIApp
+
+
 @contextmanager
-def served_in_thread(*servers: Server) -> Iterator[dict[str, str]]:
+def served_in_thread(*servers: Answering) -> Iterator[dict[str, str]]:
     """Serve in a thread of its own, for commands that run an event loop themselves."""
     loop = asyncio.new_event_loop()
     ready, done = threading.Event(), asyncio.Event()

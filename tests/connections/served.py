@@ -5,8 +5,6 @@ Takes a directory; gives it with the offices behind the systems, which a thread 
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +13,8 @@ from pathlib import Path
 import orjson
 import pytest
 from joserfc.jwk import ECKey
+from tests.connections.entered import served_in_thread
 from tests.connections.office import CLIENT_SECRET, Office
-from tests.transport.loopback import serve
 
 from firnline.clock import SystemClock
 
@@ -47,31 +45,6 @@ class Served:
 
 
 @contextmanager
-def offices(*served: Office) -> Iterator[dict[str, str]]:
-    """Serve offices in a thread of their own, and give their routes."""
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
-    done = asyncio.Event()
-    routes: dict[str, str] = {}
-
-    async def work() -> None:
-        async with serve(served[0].app) as first, serve(served[1].app) as second:
-            routes.update({f"https://{served[0].host}": first, f"https://{served[1].host}": second})
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(work(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield routes
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
-
-
-@contextmanager
 def served_project(
     directory: Path, monkeypatch: pytest.MonkeyPatch, person_key: ECKey
 ) -> Iterator[Served]:
@@ -87,6 +60,6 @@ def served_project(
     monkeypatch.chdir(directory)
     monkeypatch.setenv("FIRNLINE_HOME", str(directory / "home"))
     monkeypatch.setenv("FIRNLINE_CONNECTORS", str(Path(__file__).parent / "providers"))
-    with offices(clips, staples) as routes:
+    with served_in_thread(clips, staples) as routes:
         monkeypatch.setenv("FIRNLINE_ROUTES", orjson.dumps(routes).decode())
         yield Served(directory, clips, staples)

@@ -20,6 +20,7 @@ from tests.connections.entered import (
     StampServer,
     served_in_thread,
 )
+from tests.connections.served import PROJECT
 from typer.testing import CliRunner, Result
 
 from firnline.cli.entering import SecretFileError, completed, entered
@@ -27,15 +28,6 @@ from firnline.cli.main import cli
 from firnline.clock import SystemClock
 from firnline.connectors.auth_flows import EntryField
 
-PROJECT = """
-version: 1
-name: desk
-objects:
-  Thing:
-    fields:
-      id: {type: id}
-access: {}
-"""
 TENANT = """
 tenant: acme
 connections:

@@ -24,7 +24,6 @@ from firnline.connections.consent.authorize import (
     WrongFlowError,
     redeem_code,
     start_authorization,
-    take_sign_in,
 )
 from firnline.connections.csrf import CsrfTokens
 from firnline.connections.entering import entered_fields, tried
@@ -229,14 +228,8 @@ class Connections:
         beside it. Raises OtherBrowserError, AuthorizationInvalidError, OtherAccountError,
         GrantRefusedError or another ProviderError.
         """
-        sign_in = await take_sign_in(
-            state,
-            browser=browser,
-            redirect_uri=redirect_uri,
-            issuer=issuer,
-            state=self._state,
-            vault=self._vault,
-            clock=self._clock,
+        sign_in = await self.arrivals.take(
+            state, browser=browser, redirect_uri=redirect_uri, issuer=issuer
         )
         tokens = await redeem_code(sign_in, code, flows=self.flows)
         return await self._activation.store(

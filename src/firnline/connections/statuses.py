@@ -47,7 +47,6 @@ class ConnectionStatus:
     ends_at: datetime | None = None
     updated_at: datetime | None = None
     last_error: str = ""
-    version: int = 0
     is_declared: bool = True
 
 
@@ -95,7 +94,6 @@ def status_of(spec: TenantSpec, row: ConnectionRow) -> ConnectionStatus:
         ends_at=row.ends_at,
         updated_at=row.updated_at,
         last_error=row.renewal_error,
-        version=row.version,
         is_declared=is_declared,
     )
 

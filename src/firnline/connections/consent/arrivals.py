@@ -99,10 +99,10 @@ class Arrivals:
             state_token, state=self._state, vault=self._vault, clock=self._clock
         )
 
-    async def refuse(
+    async def take(
         self, state_token: str, *, browser: str, redirect_uri: str, issuer: str
     ) -> SignIn:
-        """Use up a sign-in that comes back without a code; raises what `take_sign_in` raises."""
+        """Use up a sign-in that comes back; raises what `take_sign_in` raises."""
         return await take_sign_in(
             state_token,
             browser=browser,
@@ -121,7 +121,7 @@ class Arrivals:
         Raises what `take_sign_in` raises, OtherAccountError, GrantRefusedError or another
         ProviderError.
         """
-        sign_in = await self.refuse(
+        sign_in = await self.take(
             state_token, browser=browser, redirect_uri=redirect_uri, issuer=issuer
         )
         tokens = await redeem_code(sign_in, code, flows=self._flows)

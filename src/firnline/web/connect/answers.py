@@ -48,7 +48,7 @@ class ConnectAnswers:
         }
         try:
             if "code" not in answer:
-                await arrivals.refuse(answer["state"], **came)
+                await arrivals.take(answer["state"], **came)
                 return self._refused(session, offer, answer)
             token = await arrivals.receive(answer["state"], answer["code"], **came)
         except FirnlineError as error:
